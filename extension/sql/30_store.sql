@@ -1,0 +1,84 @@
+-- Stores: one bucket (and prefix) behind one endpoint. The settings are the foreign server's options;
+-- this table only gives each name a small lasting number and holds what the daemon found about it.
+
+CREATE TABLE objectlink.store (
+  id            int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name          name NOT NULL UNIQUE,
+  status        text NOT NULL DEFAULT 'ok' CHECK (status IN ('ok', 'paused')),
+  status_since  timestamptz NOT NULL DEFAULT now(),
+  error_class   text,
+  error_code    text,
+  error_message text
+);
+COMMENT ON TABLE objectlink.store IS 'every store that was ever referred to: its lasting number, and whether the daemon finds it usable';
+COMMENT ON COLUMN objectlink.store.id IS 'lasting number; also the advisory lock key of the store''s owner';
+COMMENT ON COLUMN objectlink.store.name IS 'name of the foreign server that holds the settings';
+COMMENT ON COLUMN objectlink.store.status IS 'ok, or paused: the daemon waits before it asks this store again';
+COMMENT ON COLUMN objectlink.store.error_message IS 'why the store is paused';
+
+-- The servers of this wrapper, with their options as jsonb.
+CREATE VIEW objectlink.server AS
+SELECT s.oid, s.srvname AS name, s.srvowner AS owner,
+       coalesce((SELECT jsonb_object_agg(o.option_name, o.option_value)
+                 FROM pg_catalog.pg_options_to_table(s.srvoptions) o), '{}') AS options
+FROM pg_catalog.pg_foreign_server s
+JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+WHERE w.fdwname = 'objectlink';
+COMMENT ON VIEW objectlink.server IS 'foreign servers of wrapper objectlink, options as jsonb (never a secret)';
+
+CREATE FUNCTION objectlink.store_id(p_name name) RETURNS int
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_id int;
+BEGIN
+  SELECT id INTO v_id FROM objectlink.store WHERE name = p_name;
+  IF NOT FOUND THEN
+    INSERT INTO objectlink.store (name) VALUES (p_name) ON CONFLICT (name) DO NOTHING;
+    SELECT id INTO v_id FROM objectlink.store WHERE name = p_name;
+  END IF;
+  RETURN v_id;
+END $$;
+COMMENT ON FUNCTION objectlink.store_id(name) IS 'lasting number of a store, given at first use';
+
+CREATE FUNCTION objectlink.store_option(p_store name, p_option text) RETURNS text
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT options ->> p_option FROM objectlink.server WHERE name = p_store
+$$;
+COMMENT ON FUNCTION objectlink.store_option(name, text) IS 'one option of a store as written, NULL if not set';
+
+-- A prefix always ends in a slash: 'images' must never swallow 'images2'.
+CREATE FUNCTION objectlink.store_prefix(p_store name) RETURNS text
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN p IS NULL OR p = '' THEN '' WHEN right(p, 1) = '/' THEN p ELSE p || '/' END
+  FROM objectlink.store_option(p_store, 'prefix') AS p
+$$;
+COMMENT ON FUNCTION objectlink.store_prefix(name) IS 'key prefix of a store: empty, or ending in a slash';
+
+CREATE FUNCTION objectlink.store_settings() RETURNS TABLE (store_id int, store name, options jsonb)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM objectlink.store_id(s.name) FROM objectlink.server s
+    WHERE NOT EXISTS (SELECT FROM objectlink.store t WHERE t.name = s.name);
+  RETURN QUERY SELECT t.id, t.name, s.options FROM objectlink.store t JOIN objectlink.server s USING (name) ORDER BY t.id;
+END $$;
+COMMENT ON FUNCTION objectlink.store_settings() IS 'for the daemon: every store that has a foreign server, with its options';
+
+CREATE FUNCTION objectlink.set_store_status(p_store int, p_epoch bigint, p_status text,
+  p_class text, p_code text, p_message text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_from text;
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  SELECT status INTO v_from FROM objectlink.store WHERE id = p_store FOR UPDATE;
+  UPDATE objectlink.store
+    SET status = p_status, error_class = p_class, error_code = p_code, error_message = p_message,
+        status_since = CASE WHEN status = p_status THEN status_since ELSE clock_timestamp() END
+    WHERE id = p_store;
+  IF v_from IS DISTINCT FROM p_status THEN
+    INSERT INTO objectlink.event (store_id, cause, detail)
+    VALUES (p_store, 'store ' || p_status,
+            jsonb_strip_nulls(jsonb_build_object('class', p_class, 'code', p_code, 'message', p_message)));
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.set_store_status(int, bigint, text, text, text, text) IS 'for the daemon: records that a store is paused (and why) or usable again';

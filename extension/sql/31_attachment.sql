@@ -1,0 +1,32 @@
+-- Attachments: which column of which table links objects, and by which policy.
+
+CREATE TABLE objectlink.attachment (
+  id           int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  relation     regclass NOT NULL,
+  column_name  name NOT NULL,
+  attnum       smallint NOT NULL,
+  store        name,
+  max_attempts int CHECK (max_attempts BETWEEN 1 AND 1000),
+  attached_at  timestamptz NOT NULL DEFAULT now(),
+  attached_by  name NOT NULL DEFAULT session_user,
+  detached_at  timestamptz
+);
+CREATE UNIQUE INDEX attachment_live ON objectlink.attachment (relation, column_name) WHERE detached_at IS NULL;
+COMMENT ON TABLE objectlink.attachment IS 'columns whose values link objects; a detached one stays as history';
+COMMENT ON COLUMN objectlink.attachment.attnum IS 'the column''s number in the relation, by which a rename is noticed';
+COMMENT ON COLUMN objectlink.attachment.store IS 'for a text column: the store that its keys are in; NULL for storage_ref';
+COMMENT ON COLUMN objectlink.attachment.max_attempts IS 'tries that fail for a reason of the object itself before it is given up; NULL: as the store says';
+
+-- Walks that the drainer makes in small steps: rows that existed before attach, objects of a truncated table.
+CREATE TABLE objectlink.scan (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  attachment_id int NOT NULL,
+  kind          text NOT NULL CHECK (kind IN ('link', 'unlink')),
+  after_store   int NOT NULL DEFAULT 0,
+  after_value   text COLLATE "C" NOT NULL DEFAULT '',
+  done          bigint NOT NULL DEFAULT 0,
+  queued_at     timestamptz NOT NULL DEFAULT now(),
+  last_error    text
+);
+COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a truncated relation';
+COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

@@ -1,0 +1,47 @@
+-- The outbox: append-only and unindexed, written by the triggers in the user's transaction,
+-- consumed by physical position. A row says that a key was touched, never what follows from it.
+
+CREATE TABLE objectlink.outbox (
+  op            "char" NOT NULL,
+  attachment_id int,
+  ref           objectlink.storage_ref,
+  relid         oid,
+  xid           xid8 NOT NULL,
+  at            timestamptz NOT NULL,
+  image         jsonb
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000,
+        autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 100000);
+-- Without an index, a publication FOR ALL TABLES would otherwise make the consuming DELETE fail.
+ALTER TABLE objectlink.outbox REPLICA IDENTITY FULL;
+COMMENT ON TABLE objectlink.outbox IS 'keys touched by committed transactions and not yet applied to the registry';
+COMMENT ON COLUMN objectlink.outbox.op IS 'L link, U unlink, P put, T truncate';
+COMMENT ON COLUMN objectlink.outbox.relid IS 'truncate: the relation';
+COMMENT ON COLUMN objectlink.outbox.xid IS 'the transaction that touched the key';
+COMMENT ON COLUMN objectlink.outbox.at IS 'when that transaction began';
+COMMENT ON COLUMN objectlink.outbox.image IS 'the row, where the attachment''s policy asks for it';
+
+-- Keys whose deletion is under way: the trigger refuses to link them.
+CREATE TABLE objectlink.condemned (
+  ref           objectlink.storage_ref NOT NULL,
+  condemned_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  release_after timestamptz,
+  CONSTRAINT condemned_pkey PRIMARY KEY (ref)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE objectlink.condemned IS 'keys that may not be linked now, because a request to delete them may still reach the store';
+COMMENT ON COLUMN objectlink.condemned.release_after IS 'the object is gone; the mark stays until its last request can no longer arrive';
+
+-- One row that says whether the drainer sleeps. Unlogged: after a crash it is empty, which means awake.
+CREATE UNLOGGED TABLE objectlink.doorbell (
+  asleep boolean NOT NULL
+) WITH (fillfactor = 10);
+COMMENT ON TABLE objectlink.doorbell IS 'at most one row: whether the drainer sleeps and wants to be notified';
+
+CREATE FUNCTION objectlink.set_asleep(p_asleep boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE objectlink.doorbell SET asleep = p_asleep;
+  IF NOT FOUND THEN
+    INSERT INTO objectlink.doorbell VALUES (p_asleep);
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.set_asleep(boolean) IS 'for the drainer: asks the triggers to notify, or not to';

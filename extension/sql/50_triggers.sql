@@ -1,0 +1,26 @@
+-- The functions in C++ that guard and feed the tables.
+
+CREATE FUNCTION objectlink.link_trigger() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_link_trigger';
+COMMENT ON FUNCTION objectlink.link_trigger() IS
+    'row trigger of an attached column: appends links and unlinks to the outbox; arguments: attachment id, column[, store]';
+
+CREATE FUNCTION objectlink.truncate_trigger() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_truncate_trigger';
+COMMENT ON FUNCTION objectlink.truncate_trigger() IS
+    'TRUNCATE trigger of an attached relation: appends one row to the outbox; argument: attachment id';
+
+CREATE FUNCTION objectlink.check_transition() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_check_transition';
+COMMENT ON FUNCTION objectlink.check_transition() IS
+    'row trigger of the registry: refuses a change of state that legal_transitions() does not list';
+
+CREATE FUNCTION objectlink.legal_transitions(OUT from_state text, OUT to_state text) RETURNS SETOF record
+    LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 30 AS 'MODULE_PATHNAME', 'objectlink_legal_transitions';
+COMMENT ON FUNCTION objectlink.legal_transitions() IS
+    'the legal changes of an object''s state; from NULL is a new object, to ''gone'' its removal';
+
+CREATE FUNCTION objectlink.append_outbox(op "char", ref objectlink.storage_ref, attachment_id integer) RETURNS void
+    LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_append_outbox';
+COMMENT ON FUNCTION objectlink.append_outbox("char", objectlink.storage_ref, integer) IS
+    'appends to the outbox with the checks of the link trigger; operations: L link, U unlink, P put';

@@ -1,0 +1,34 @@
+-- How one column is asked: by which index, and with which query.
+
+-- A usable index: valid, on the column first, complete (or leaving out NULLs only), and for text in the
+-- "C" collation, since an index in a libc collation can be corrupt after an upgrade of libc.
+CREATE FUNCTION objectlink.asking_index(p_relid oid, p_attnum smallint, p_text boolean) RETURNS oid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT i.indexrelid
+  FROM pg_index i
+  JOIN pg_class c ON c.oid = i.indexrelid
+  JOIN pg_am m ON m.oid = c.relam
+  WHERE i.indrelid = p_relid AND i.indisvalid AND i.indkey[0] = p_attnum AND m.amname = 'btree'
+    AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ '^\([^() ]+ IS NOT NULL\)$')
+    AND (NOT p_text OR i.indcollation[0] = 'pg_catalog."C"'::regcollation)
+  ORDER BY i.indexrelid LIMIT 1
+$$;
+COMMENT ON FUNCTION objectlink.asking_index(oid, smallint, boolean) IS 'the index by which a column can be asked whether it holds a key; NULL: none';
+
+-- $1 the refs (or keys), $2 the attachment, $3 the store of a text column.
+-- With an index: one look per key that stops at the first row, however many rows share the key.
+-- Without: one pass over the table for the whole batch.
+CREATE FUNCTION objectlink.asking_query(p_relid oid, p_column name, p_indexed boolean, p_text boolean) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format(
+    CASE WHEN p_indexed
+      THEN 'SELECT %1$s, $2, NULL::text FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %2$s AS t WHERE %3$s %4$s w.v LIMIT 1) AS hit WHERE $3::name IS NOT DISTINCT FROM $3'
+      ELSE 'SELECT %1$s, $2, NULL::text FROM (SELECT DISTINCT %3$s AS v FROM %2$s AS t WHERE %3$s %4$s ANY ($1)) AS w WHERE $3::name IS NOT DISTINCT FROM $3'
+    END,
+    CASE WHEN p_text THEN 'objectlink.storage_ref($3::text, w.v::text)' ELSE 'w.v::objectlink.storage_ref' END,
+    p_relid::regclass,
+    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column)
+         ELSE format('t.%I', p_column) END,
+    CASE WHEN p_text THEN 'OPERATOR(pg_catalog.=)' ELSE 'OPERATOR(objectlink.=)' END)
+$$;
+COMMENT ON FUNCTION objectlink.asking_query(oid, name, boolean, boolean) IS 'the query that asks one column which of some refs it holds';

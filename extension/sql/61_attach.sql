@@ -1,0 +1,233 @@
+-- attach and detach. They run with the caller's own rights on the table: who may not create a trigger or
+-- an index there gets PostgreSQL's own error.
+
+-- The triggers of one attachment on one relation. The comparison goes through text in the "C" collation:
+-- IS DISTINCT FROM can't be schema-qualified, and a case-insensitive collation would miss a change of key.
+CREATE FUNCTION objectlink.create_triggers(p_attachment_id int) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_at objectlink.attachment;
+  v_args text;
+  v_name text;
+  v_event text;
+  v_when text;
+BEGIN
+  SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
+  v_args := format('%L, %L', v_at.id, v_at.column_name) || CASE WHEN v_at.store IS NULL THEN '' ELSE format(', %L', v_at.store) END;
+  FOR v_event, v_when IN VALUES
+    ('INSERT', format('NEW.%I IS NOT NULL', v_at.column_name)),
+    ('DELETE', format('OLD.%I IS NOT NULL', v_at.column_name)),
+    ('UPDATE', format('(OLD.%1$I)::text COLLATE "C" IS DISTINCT FROM (NEW.%1$I)::text COLLATE "C"', v_at.column_name))
+  LOOP
+    v_name := format('objectlink_%s_%s', lower(v_event), v_at.id);
+    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION objectlink.link_trigger(%s)',
+                   v_name, v_event, v_at.relation, v_when, v_args);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_at.relation, v_name);
+  END LOOP;
+  PERFORM objectlink.complete_triggers(p_attachment_id);
+END $$;
+COMMENT ON FUNCTION objectlink.create_triggers(int) IS 'creates the triggers of an attachment on its relation';
+
+-- What is not cloned by PostgreSQL itself: TRUNCATE triggers of every relation of the tree, ENABLE ALWAYS of
+-- partitions' clones, and row triggers of inheritance children.
+CREATE FUNCTION objectlink.complete_triggers(p_attachment_id int) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_at objectlink.attachment;
+  v_relid oid;
+  v_trigger record;
+  v_definition text;
+BEGIN
+  SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
+  FOR v_relid IN
+    WITH RECURSIVE tree (relid) AS (
+      SELECT v_at.relation::oid UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid
+    )
+    SELECT t.relid FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+  LOOP
+    FOR v_trigger IN
+      SELECT t.tgname, pg_get_triggerdef(t.oid) AS definition
+      FROM pg_trigger t
+      WHERE t.tgrelid = v_at.relation AND t.tgname LIKE format('objectlink\_%%\_%s', v_at.id) AND t.tgtype::int & 32 = 0
+        AND v_relid <> v_at.relation
+        AND NOT EXISTS (SELECT FROM pg_trigger c WHERE c.tgrelid = v_relid AND c.tgname = t.tgname)
+    LOOP
+      v_definition := regexp_replace(v_trigger.definition, ' ON .*? FOR EACH ROW', format(' ON %s FOR EACH ROW', v_relid::regclass));
+      EXECUTE v_definition;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v_relid AND t.tgname = format('objectlink_truncate_%s', v_at.id)) THEN
+      EXECUTE format('CREATE TRIGGER %I AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION objectlink.truncate_trigger(%L)',
+                     format('objectlink_truncate_%s', v_at.id), v_relid::regclass, v_at.id);
+    END IF;
+    FOR v_trigger IN
+      SELECT t.tgname FROM pg_trigger t
+      WHERE t.tgrelid = v_relid AND t.tgname LIKE format('objectlink\_%%\_%s', v_at.id) AND t.tgenabled <> 'A'
+    LOOP
+      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_relid::regclass, v_trigger.tgname);
+    END LOOP;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION objectlink.complete_triggers(int) IS 'gives partitions and inheritance children of an attached table the triggers they lack';
+
+CREATE FUNCTION objectlink.drop_triggers(p_attachment_id int) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_trigger record;
+BEGIN
+  -- Clones of a partition go with the trigger of the root.
+  FOR v_trigger IN
+    SELECT t.tgrelid::regclass AS relation, t.tgname FROM pg_trigger t
+    JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'objectlink'::regnamespace
+    WHERE t.tgparentid = 0 AND t.tgname LIKE format('objectlink\_%%\_%s', p_attachment_id)
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.tgname, v_trigger.relation);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION objectlink.drop_triggers(int) IS 'drops the triggers of an attachment wherever they are';
+
+-- Refuses what can't be asked, and says why.
+CREATE FUNCTION objectlink.check_attachable(relation regclass, column_name name, store name) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_class pg_class;
+  v_column pg_attribute;
+  v_base oid;
+  v_parent regclass;
+BEGIN
+  IF relation IS NULL OR column_name IS NULL THEN
+    RAISE EXCEPTION 'relation and column_name must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  SELECT * INTO v_class FROM pg_class c WHERE c.oid = relation;
+  IF v_class.relkind NOT IN ('r', 'p') THEN
+    RAISE EXCEPTION 'cannot attach %', relation USING ERRCODE = 'wrong_object_type',
+      DETAIL = format('It is a %s; only ordinary and partitioned tables link objects.',
+        CASE v_class.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
+             WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' ELSE 'relation of kind ' || v_class.relkind END);
+  ELSIF v_class.relpersistence = 't' THEN
+    RAISE EXCEPTION 'cannot attach temporary table %', relation USING ERRCODE = 'wrong_object_type',
+      DETAIL = 'The daemon cannot see the rows of another session''s temporary table.';
+  ELSIF v_class.relnamespace IN ('objectlink'::regnamespace, 'pg_catalog'::regnamespace) THEN
+    RAISE EXCEPTION 'cannot attach %', relation USING ERRCODE = 'wrong_object_type',
+      DETAIL = 'It belongs to the system or to objectlink itself.';
+  END IF;
+  SELECT * INTO v_column FROM pg_attribute a
+    WHERE a.attrelid = relation AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'column "%" of relation % does not exist', column_name, relation USING ERRCODE = 'undefined_column';
+  END IF;
+  IF v_column.attinhcount > 0 THEN
+    SELECT i.inhparent INTO v_parent FROM pg_inherits i WHERE i.inhrelid = relation ORDER BY i.inhseqno LIMIT 1;
+    RAISE EXCEPTION 'cannot attach column "%" of %: it is inherited', column_name, relation USING ERRCODE = 'wrong_object_type',
+      HINT = format('Attach %s: its partitions and children are attached with it.', v_parent);
+  END IF;
+  WITH RECURSIVE base (oid, parent) AS (
+    SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = v_column.atttypid
+    UNION ALL SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.parent
+  ) SELECT b.oid INTO v_base FROM base b WHERE b.parent = 0;
+  IF v_base = 'objectlink.storage_ref'::regtype THEN
+    IF store IS NOT NULL THEN
+      RAISE EXCEPTION 'a store cannot be given for column "%" of type storage_ref', column_name USING ERRCODE = 'invalid_parameter_value',
+        DETAIL = 'Each of its values names its store itself.';
+    END IF;
+  ELSIF v_base IN ('text'::regtype, 'varchar'::regtype) THEN
+    IF store IS NULL THEN
+      RAISE EXCEPTION 'column "%" of type % needs a store', column_name, format_type(v_column.atttypid, NULL) USING ERRCODE = 'invalid_parameter_value',
+        HINT = format('Say which: objectlink.attach(%L, %L, store => ''...'').', relation::text, column_name);
+    END IF;
+    PERFORM objectlink.check_store(store);
+  ELSE
+    RAISE EXCEPTION 'cannot attach column "%" of type %', column_name, format_type(v_column.atttypid, v_column.atttypmod) USING ERRCODE = 'datatype_mismatch',
+      DETAIL = CASE WHEN EXISTS (SELECT FROM pg_type t WHERE t.oid = v_base AND t.typcategory = 'A')
+               THEN 'An array cannot be asked for one key by index.' END,
+      HINT = 'Use a column of type objectlink.storage_ref, or of type text with store => ''...''.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.check_attachable(regclass, name, name) IS 'raises an error that says why a column cannot be attached';
+
+CREATE FUNCTION objectlink.check_store(store name) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+  IF NOT EXISTS (SELECT FROM objectlink.server s WHERE s.name = store) THEN
+    RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object',
+      HINT = format('Create it: CREATE SERVER %I FOREIGN DATA WRAPPER objectlink OPTIONS (endpoint ''https://...'', bucket ''...'').', store);
+  ELSIF NOT has_server_privilege(store, 'USAGE') THEN
+    RAISE EXCEPTION 'permission denied for foreign server %', store USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.check_store(name) IS 'raises an error when a store does not exist or the caller may not use it';
+
+-- An index is made at once on a table up to this size; on a larger one its owner decides.
+CREATE FUNCTION objectlink.index_at_once_bytes() RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 128 * 1024 * 1024::bigint $$;
+COMMENT ON FUNCTION objectlink.index_at_once_bytes() IS 'attach creates a missing index by itself on tables up to this size';
+
+CREATE FUNCTION objectlink.require_index(relation regclass, column_name name, attnum smallint, is_text boolean, create_index boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_size bigint;
+  v_definition text := format('ON %s (%I%s)', relation, column_name, CASE WHEN is_text THEN ' COLLATE "C"' ELSE '' END);
+BEGIN
+  IF objectlink.asking_index(relation, attnum, is_text) IS NOT NULL THEN
+    RETURN;
+  END IF;
+  SELECT sum(pg_relation_size(t.relid)) INTO v_size FROM pg_partition_tree(relation) t;
+  v_size := coalesce(v_size, pg_relation_size(relation));
+  IF create_index IS NOT TRUE AND (create_index IS FALSE OR v_size > objectlink.index_at_once_bytes()) THEN
+    RAISE EXCEPTION 'column "%" of % has no index by which it can be asked', column_name, relation
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('The table has %s; creating the index blocks its writers meanwhile.', pg_size_pretty(v_size)),
+            HINT = format('Create it first: CREATE INDEX CONCURRENTLY %s; or attach with create_index => true.', v_definition);
+  END IF;
+  EXECUTE 'CREATE INDEX ' || v_definition;
+END $$;
+COMMENT ON FUNCTION objectlink.require_index(regclass, name, smallint, boolean, boolean) IS 'sees to the index by which a column is asked: uses one, creates it, or says which to create';
+
+CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL,
+                                  max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_id int;
+  v_attnum smallint;
+BEGIN
+  PERFORM objectlink.check_attachable(relation, column_name, store);
+  IF max_attempts NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'invalid max_attempts: %', max_attempts USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must be between 1 and 1000.';
+  END IF;
+  -- No writer between the index, the triggers and the walk over the rows that are there already.
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
+  IF EXISTS (SELECT FROM objectlink.attachment a WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL) THEN
+    RAISE EXCEPTION 'column "%" of % is already attached', column_name, relation USING ERRCODE = 'duplicate_object',
+      HINT = 'See view objectlink.attachments; objectlink.detach() ends an attachment.';
+  END IF;
+  SELECT a.attnum INTO v_attnum FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = column_name;
+  PERFORM objectlink.require_index(relation, column_name, v_attnum, store IS NOT NULL, create_index);
+  INSERT INTO objectlink.attachment (relation, column_name, attnum, store, max_attempts)
+    VALUES (relation, column_name, v_attnum, store, max_attempts) RETURNING id INTO v_id;
+  PERFORM objectlink.create_triggers(v_id);
+  INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
+  RETURN v_id;
+END $$;
+COMMENT ON FUNCTION objectlink.attach(regclass, name, name, int, boolean) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
+
+CREATE FUNCTION objectlink.detach(relation regclass, column_name name) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_id int;
+BEGIN
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
+  UPDATE objectlink.attachment a SET detached_at = now()
+    WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL RETURNING a.id INTO v_id;
+  IF v_id IS NULL THEN
+    RAISE EXCEPTION 'column "%" of % is not attached', column_name, relation USING ERRCODE = 'undefined_object',
+      HINT = 'See view objectlink.attachments.';
+  END IF;
+  PERFORM objectlink.drop_triggers(v_id);
+  DELETE FROM objectlink.scan s WHERE s.attachment_id = v_id AND s.kind = 'link';
+END $$;
+COMMENT ON FUNCTION objectlink.detach(regclass, name) IS 'ends an attachment: rows no longer link objects; the objects stay';

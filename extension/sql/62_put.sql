@@ -1,0 +1,63 @@
+-- put(): content handed over inside the user's transaction, uploaded after its commit.
+
+CREATE FUNCTION objectlink.put(store name, content bytea, name text DEFAULT NULL, key text DEFAULT NULL,
+                               content_type text DEFAULT NULL) RETURNS objectlink.storage_ref
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_key text := key;
+  v_ref objectlink.storage_ref;
+  v_known objectlink.object;
+BEGIN
+  IF store IS NULL OR content IS NULL THEN
+    RAISE EXCEPTION '% must not be NULL', CASE WHEN store IS NULL THEN 'store' ELSE 'content' END
+      USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  IF key IS NOT NULL AND name IS NOT NULL THEN
+    RAISE EXCEPTION 'name and key must not both be given' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Give name to get a fresh key that ends in it, or key to choose the whole key.';
+  END IF;
+  IF name IN ('', '.', '..') OR name LIKE '%/%' THEN
+    RAISE EXCEPTION 'invalid file name: "%"', name USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'A name is the last part of a key: not empty, not "." or "..", and without "/".',
+      HINT = 'Give key to choose the whole key.';
+  END IF;
+  IF content_type ~ '[^\x20-\x7e]' OR length(content_type) > 255 THEN
+    RAISE EXCEPTION 'invalid content type: "%"', content_type USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'A content type is at most 255 printable ASCII characters.';
+  END IF;
+  IF v_key IS NULL THEN
+    v_key := concat(objectlink.store_prefix(store), to_char(now() AT TIME ZONE 'UTC', 'YYYY/MM/'),
+                    gen_random_uuid(), '/' || name);
+  END IF;
+  v_ref := objectlink.storage_ref(store::text, v_key);
+  -- Checks store, privilege, prefix and condemned keys of the caller before anything is kept.
+  PERFORM objectlink.append_outbox('P', v_ref, NULL);
+
+  -- A chosen key may be known: the same content again is success, other content never overwrites.
+  IF key IS NOT NULL THEN
+    SELECT o.* INTO v_known FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+      WHERE s.name = put.store AND o.key = v_key;
+    IF v_known.verified_at IS NOT NULL THEN
+      IF v_known.sha256 = sha256(content) AND v_known.size = length(content) THEN
+        RETURN v_ref;
+      END IF;
+      RAISE EXCEPTION 'object "%" in store "%" exists with other content', v_key, store
+        USING ERRCODE = 'unique_violation',
+              DETAIL = format('It has %s bytes, in state %s; an object is never overwritten.', v_known.size, v_known.state),
+              HINT = 'Leave key out, so that a fresh key is made.';
+    END IF;
+  END IF;
+  BEGIN
+    INSERT INTO objectlink.payload (ref, size, sha256, md5, content_type, chosen_key, content)
+      VALUES (v_ref, length(content), sha256(content), decode(md5(content), 'hex'), content_type, key IS NOT NULL, content);
+  EXCEPTION WHEN unique_violation THEN
+    IF NOT EXISTS (SELECT FROM objectlink.payload p
+                   WHERE p.ref OPERATOR(objectlink.=) v_ref AND p.sha256 = sha256(put.content)) THEN
+      RAISE EXCEPTION 'other content for object "%" in store "%" waits to be uploaded', v_key, store
+        USING ERRCODE = 'unique_violation', HINT = 'Leave key out, so that a fresh key is made.';
+    END IF;
+  END;
+  RETURN v_ref;
+END $$;
+COMMENT ON FUNCTION objectlink.put(name, bytea, text, text, text) IS 'hands over content to be uploaded after commit; returns the ref to store in a row';

@@ -1,0 +1,135 @@
+-- Apply: outbox -> registry, in one transaction. Nothing is computed from the sequence of events, which
+-- is not the order of commits: an event says which key to look at, the rows say whether it is linked.
+
+CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int);
+COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox says of one ref';
+
+-- What a key should be, given what it is and what the rows say. NULL as the old state: not known yet.
+CREATE FUNCTION objectlink.next_state(p_state text, p_linked boolean, p_touched objectlink.touched, p_proved boolean)
+RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN p_linked THEN CASE
+      WHEN p_state IS NULL OR p_state = 'reserved' THEN 'pending'
+      WHEN p_state = 'unlinked' THEN CASE WHEN p_proved THEN 'stored' ELSE 'pending' END
+      -- A new link (or new content) is a reason to look again at what was given up.
+      WHEN p_state IN ('failed', 'missing', 'corrupt') AND ((p_touched).link OR (p_touched).put) THEN 'pending'
+      ELSE p_state END
+    WHEN p_state IS NULL THEN CASE WHEN (p_touched).put AND NOT (p_touched).unlink THEN 'reserved' ELSE 'unlinked' END
+    WHEN p_state = 'reserved' AND NOT (p_touched).unlink THEN 'reserved'
+    WHEN p_state = 'deleting' THEN 'deleting'
+    ELSE 'unlinked' END
+$$;
+COMMENT ON FUNCTION objectlink.next_state(text, boolean, objectlink.touched, boolean) IS 'the state of a touched key, from its old state and whether a row links it';
+
+CREATE FUNCTION objectlink.apply_outbox(p_epoch bigint, p_low tid, p_limit int, OUT taken int, OUT high tid)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_touched objectlink.touched[];
+  v_truncated int[];
+BEGIN
+  PERFORM objectlink.assert_owner(0, p_epoch);
+  WITH gone AS MATERIALIZED (
+    DELETE FROM objectlink.outbox o
+      WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM objectlink.outbox i WHERE i.ctid > p_low LIMIT p_limit))
+      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref
+  ), per_ref AS (
+    SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id))::objectlink.touched AS t
+    FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref
+  )
+  SELECT count(*), max(g.tid),
+         array_agg(DISTINCT g.attachment_id) FILTER (WHERE g.op = 'T'),
+         (SELECT array_agg(t) FROM per_ref)
+    INTO taken, high, v_truncated, v_touched FROM gone g;
+  IF v_truncated IS NOT NULL THEN
+    INSERT INTO objectlink.scan (attachment_id, kind) SELECT a, 'unlink' FROM unnest(v_truncated) a;
+  END IF;
+  IF v_touched IS NOT NULL THEN
+    PERFORM objectlink.apply_touched(v_touched);
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.apply_outbox(bigint, tid, int) IS 'for the drainer: consumes rows of the outbox behind position p_low and brings the registry up to date; says how many and how far';
+
+CREATE FUNCTION objectlink.apply_touched(p_touched objectlink.touched[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_refs objectlink.storage_ref[];
+  v_keys text[];
+  v_links int[];
+  v_linked_refs objectlink.storage_ref[];
+  v_doubt boolean;
+  v_store record;
+BEGIN
+  SELECT array_agg((t).ref) INTO v_refs FROM unnest(p_touched) t;
+  SELECT array_agg(l.ref), array_agg(l.attachment_id) FILTER (WHERE l.ref IS NOT NULL), coalesce(bool_or(l.ref IS NULL), false)
+    INTO v_linked_refs, v_links, v_doubt
+    FROM (SELECT q.ref, max(q.attachment_id) AS attachment_id FROM objectlink.linked(v_refs) q GROUP BY q.ref) l;
+  v_linked_refs := array_remove(v_linked_refs, NULL);
+  IF v_doubt THEN
+    -- Unlinked, or only not to be seen now: looked at again by a later batch.
+    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
+    SELECT op, (t).attachment_id, (t).ref, pg_current_xact_id(), now()
+    FROM unnest(p_touched) t
+    CROSS JOIN LATERAL (VALUES ('U'::"char"), (CASE WHEN (t).link THEN 'L'::"char" END), (CASE WHEN (t).put THEN 'P'::"char" END)) AS o (op)
+    WHERE (t).unlink AND op IS NOT NULL AND NOT (t).ref OPERATOR(objectlink.=) ANY (coalesce(v_linked_refs, '{}'));
+  END IF;
+
+  FOR v_store IN
+    SELECT s.name, objectlink.store_id(s.name) AS id,
+           coalesce(objectlink.store_option(s.name, 'retention')::interval, interval '0') AS retention
+    FROM (SELECT DISTINCT objectlink.store(r) AS name FROM unnest(v_refs) r) s ORDER BY 1
+  LOOP
+    -- Locked first and in the order of keys, then changed by a second statement, which sees what the lock waited for.
+    SELECT array_agg(objectlink.key(r) ORDER BY objectlink.key(r) COLLATE "C") INTO v_keys
+      FROM unnest(v_refs) r WHERE objectlink.store(r) = v_store.name;
+    PERFORM 1 FROM objectlink.object o WHERE o.store_id = v_store.id AND o.key = ANY (v_keys) ORDER BY o.key FOR UPDATE;
+
+    WITH link AS MATERIALIZED (
+      SELECT * FROM unnest(v_linked_refs, v_links) AS l (ref, attachment_id)
+    ), want AS MATERIALIZED (
+      SELECT objectlink.key((t).ref) AS key, t AS touched, l.attachment_id,
+             -- A column that could not be asked may hold the key: without an unlink, believe the link.
+             l.ref IS NOT NULL OR (v_doubt AND (t).link) AS linked
+      FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(objectlink.=) (t).ref
+      WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND (t).unlink AND l.ref IS NULL)
+    ), was AS MATERIALIZED (
+      SELECT o.key, o.state, o.verified_at, o.attachment_id FROM objectlink.object o
+      WHERE o.store_id = v_store.id AND o.key = ANY (v_keys)
+    ), change AS MATERIALIZED (
+      SELECT w.key, b.state AS from_state,
+             objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state,
+             coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE b.attachment_id END, (w.touched).attachment_id) AS attachment_id,
+             b.attachment_id AS was_attachment_id, (w.touched).put AS put,
+             CASE WHEN w.linked THEN CASE WHEN (w.touched).put THEN 'put' ELSE 'link' END
+                  WHEN (w.touched).unlink THEN 'unlink' WHEN (w.touched).put THEN 'put' ELSE 'link withdrawn' END AS cause
+      FROM want w LEFT JOIN was b USING (key)
+    ), inserted AS (
+      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, due_at)
+      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id,
+             clock_timestamp() + CASE c.to_state WHEN 'unlinked' THEN v_store.retention
+                                                 WHEN 'reserved' THEN objectlink.reservation_time()
+                                                 ELSE interval '0' END
+      FROM change c WHERE c.from_state IS NULL
+    ), updated AS (
+      UPDATE objectlink.object o
+      SET state = c.to_state, since = clock_timestamp(), wanted_since = clock_timestamp(), attachment_id = c.attachment_id, attempts = 0,
+          error_class = NULL, error_code = NULL, last_error = NULL,
+          due_at = CASE c.to_state WHEN 'unlinked' THEN clock_timestamp() + v_store.retention
+                                   WHEN 'pending' THEN clock_timestamp() END
+      FROM change c
+      WHERE o.store_id = v_store.id AND o.key = c.key AND c.from_state <> c.to_state
+    ), moved AS (
+      UPDATE objectlink.object o
+      SET attachment_id = c.attachment_id,
+          due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp() ELSE o.due_at END
+      FROM change c
+      WHERE o.store_id = v_store.id AND o.key = c.key AND c.from_state = c.to_state
+        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state = 'pending'))
+    )
+    INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
+    SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id
+    FROM change c WHERE c.from_state IS DISTINCT FROM c.to_state;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION objectlink.apply_touched(objectlink.touched[]) IS 'asks the rows about these keys and moves the registry accordingly';

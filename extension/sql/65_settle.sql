@@ -1,0 +1,79 @@
+-- Settle: what the store answered -> registry and events, in one transaction, guarded by the state, the
+-- attempt and the owner's epoch that the daemon acted on. A result that came too late is dropped.
+
+-- Outcomes that the daemon reports:
+--   stored    the store's reply showed the object (size, and digest where it gives one)
+--   retry     look again at retry_ms from now; counted: it was the object's own fault
+--   failed    given up
+--   gone      the store confirmed that it does not have the object
+--   unknown   a request to delete went out and no reply came back: it may still arrive
+CREATE FUNCTION objectlink.settle(p_store int, p_epoch bigint, p_results json) RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_settled int;
+  v_gone text[];
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  WITH result AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(p_results) AS r (
+      key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
+      content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
+  ), mine AS MATERIALIZED (
+    SELECT o.key, o.state, o.attachment_id, o.issued_epoch
+    FROM result r JOIN objectlink.object o ON o.store_id = p_store AND o.key = r.key COLLATE "C"
+    WHERE o.state = r.state AND o.attempts = r.attempts
+    ORDER BY o.key FOR UPDATE OF o
+  ), acted AS MATERIALIZED (
+    SELECT m.attachment_id, m.issued_epoch, r.*,
+           CASE r.outcome WHEN 'stored' THEN 'stored' WHEN 'failed' THEN 'failed' WHEN 'gone' THEN 'gone' ELSE r.state END AS to_state
+    FROM mine m JOIN result r ON r.key = m.key
+  ), removed AS (
+    DELETE FROM objectlink.object o USING acted a
+    WHERE o.store_id = p_store AND o.key = a.key COLLATE "C" AND a.outcome = 'gone'
+  ), updated AS (
+    UPDATE objectlink.object o
+    SET state = a.to_state,
+        since = CASE WHEN a.to_state = o.state THEN o.since ELSE clock_timestamp() END,
+        attempts = CASE WHEN a.to_state = 'stored' THEN 0 WHEN a.counted THEN o.attempts + 1 ELSE o.attempts END,
+        due_at = CASE WHEN a.outcome IN ('retry', 'unknown') THEN clock_timestamp() + a.retry_ms * interval '1 ms' END,
+        verified_at = CASE WHEN a.outcome = 'stored' THEN clock_timestamp() ELSE o.verified_at END,
+        size = coalesce(a.size, o.size), etag = coalesce(a.etag, o.etag), version_id = coalesce(a.version_id, o.version_id),
+        sha256 = coalesce(decode(a.sha256, 'hex'), o.sha256), content_type = coalesce(a.content_type, o.content_type),
+        request_id = a.request_id, error_class = a.error_class, error_code = a.error_code, last_error = a.message
+    FROM acted a
+    WHERE o.store_id = p_store AND o.key = a.key COLLATE "C" AND a.outcome <> 'gone'
+  ), freed AS (
+    DELETE FROM objectlink.payload p USING acted a
+    WHERE p.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, a.key) AND a.outcome IN ('stored', 'gone')
+  ), unmarked AS (
+    DELETE FROM objectlink.condemned c USING acted a
+    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, a.key)
+      AND a.outcome = 'gone' AND a.issued_epoch = p_epoch AND c.release_after IS NULL
+  ), marked AS (
+    -- A request whose reply nobody saw may still arrive: its key stays refused until it can't any more,
+    -- or it would destroy a successor of the same name.
+    UPDATE objectlink.condemned c SET release_after = clock_timestamp() + objectlink.signature_window()
+    FROM acted a
+    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, a.key)
+      AND (a.outcome = 'unknown' OR (a.outcome = 'gone' AND a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL))
+  ), logged AS (
+    INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, attempt, request_id, detail)
+    SELECT p_store, a.key, a.state, a.to_state, a.cause, a.attachment_id, a.attempts + 1, a.request_id,
+           CASE WHEN a.error_code IS NOT NULL
+                THEN jsonb_build_object('class', a.error_class, 'code', a.error_code, 'message', a.message) END
+    FROM acted a WHERE a.to_state <> a.state
+  )
+  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone') INTO v_settled, v_gone FROM acted a;
+
+  -- A row that came in with triggers off after the delete was committed to: it lost its object and must show.
+  IF v_gone IS NOT NULL THEN
+    INSERT INTO objectlink.outbox (op, ref, xid, at)
+    SELECT DISTINCT 'L'::"char", l.ref, pg_current_xact_id(), now()
+    FROM objectlink.linked(ARRAY(SELECT objectlink.storage_ref(v_store::text, k) FROM unnest(v_gone) k)) l
+    WHERE l.ref IS NOT NULL;
+  END IF;
+  RETURN v_settled;
+END $$;
+COMMENT ON FUNCTION objectlink.settle(int, bigint, json) IS 'for the owner of a store: writes what the store answered to registry and events; returns how many results still applied';

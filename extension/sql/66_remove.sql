@@ -1,0 +1,154 @@
+-- Deleting safely: condemn, barrier, ask again, issue. The request itself goes out only after all four.
+
+-- Step 2: the mark. From its commit on the trigger refuses to link these keys.
+CREATE FUNCTION objectlink.condemn(p_store int, p_epoch bigint, p_keys text[]) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  RETURN QUERY
+    WITH due AS MATERIALIZED (
+      SELECT o.key, o.attachment_id FROM objectlink.object o
+      WHERE o.store_id = p_store AND o.key = ANY (p_keys) AND o.state = 'unlinked' AND o.due_at <= clock_timestamp()
+      ORDER BY o.key FOR UPDATE
+    ), changed AS (
+      UPDATE objectlink.object o
+      SET state = 'deleting', since = clock_timestamp(), attempts = 0, issued_at = NULL, issued_epoch = NULL, due_at = clock_timestamp()
+      FROM due d WHERE o.store_id = p_store AND o.key = d.key
+    ), marked AS (
+      INSERT INTO objectlink.condemned (ref) SELECT objectlink.storage_ref(v_store::text, d.key) FROM due d
+      ON CONFLICT ON CONSTRAINT condemned_pkey DO NOTHING
+    ), logged AS (
+      INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
+      SELECT p_store, d.key, 'unlinked', 'deleting', 'due', d.attachment_id FROM due d
+    )
+    SELECT d.key FROM due d;
+END $$;
+COMMENT ON FUNCTION objectlink.condemn(int, bigint, text[]) IS 'for the owner of a store: marks due keys as being deleted, returns those it marked';
+
+-- Step 3: everybody who may have written a row, or looked for the mark, before the mark was committed:
+-- all holders, prepared ones included, of a writer's lock on the outbox or on a table that is asked.
+-- VACUUM's lock is another one and delays nothing.
+CREATE FUNCTION objectlink.writers() RETURNS SETOF text
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE asked (relid) AS (
+    SELECT 'objectlink.outbox'::regclass::oid
+    UNION SELECT c.relid FROM objectlink.asked_column c
+    UNION SELECT i.inhrelid FROM asked a JOIN pg_inherits i ON i.inhparent = a.relid
+  )
+  SELECT DISTINCT l.virtualtransaction
+  FROM pg_locks l JOIN asked a ON a.relid = l.relation
+  WHERE l.locktype = 'relation' AND l.granted
+    AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+    AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    AND l.pid IS DISTINCT FROM pg_backend_pid()
+$$;
+COMMENT ON FUNCTION objectlink.writers() IS 'for the barrier: virtual transactions that hold a writer''s lock on the outbox or an asked table; those of prepared ones begin with -1/';
+
+CREATE FUNCTION objectlink.writers_left(p_writers text[]) RETURNS SETOF text
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT l.virtualtransaction FROM pg_locks l WHERE l.virtualtransaction = ANY (p_writers)
+$$;
+COMMENT ON FUNCTION objectlink.writers_left(text[]) IS 'for the barrier: which of these virtual transactions are still under way';
+
+-- Taken back: the barrier was not passed, or nothing may be decided now.
+CREATE FUNCTION objectlink.uncondemn(p_store int, p_epoch bigint, p_keys text[], p_retry_ms bigint, p_reason text) RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_count int;
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  WITH changed AS (
+    UPDATE objectlink.object o
+    SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp() + p_retry_ms * interval '1 ms', last_error = p_reason
+    WHERE o.store_id = p_store AND o.key = ANY (p_keys) AND o.state = 'deleting' AND o.issued_at IS NULL
+    RETURNING o.key, o.attachment_id
+  ), unmarked AS (
+    DELETE FROM objectlink.condemned c USING changed d
+    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, d.key) AND c.release_after IS NULL
+  ), logged AS (
+    INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, detail)
+    SELECT p_store, d.key, 'deleting', 'unlinked', 'not now', d.attachment_id, jsonb_build_object('reason', p_reason)
+    FROM changed d RETURNING 1
+  )
+  SELECT count(*) INTO v_count FROM logged;
+  RETURN v_count;
+END $$;
+COMMENT ON FUNCTION objectlink.uncondemn(int, bigint, text[], bigint, text) IS 'for the owner of a store: takes the mark of keys back and tries later';
+
+-- Step 4: asks the rows again, after the barrier. What is linked goes back; of the rest the same transaction
+-- says that the request is issued. Its synchronous commit makes everything before it durable, the user's
+-- own delete under synchronous_commit = off included. Returned are the keys that may be deleted now.
+CREATE FUNCTION objectlink.issue(p_store int, p_epoch bigint, p_keys text[], p_retry_ms bigint)
+RETURNS TABLE (key text, version_id text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+  v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_keys text[];
+  v_refs objectlink.storage_ref[];
+  v_linked text[];
+  v_busy text[];
+  v_unknown text;
+BEGIN
+  IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
+    RAISE EXCEPTION 'issue() needs synchronous_commit at least on' USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  v_keys := ARRAY(SELECT o.key FROM objectlink.object o
+                  WHERE o.store_id = p_store AND o.key = ANY (p_keys) AND o.state = 'deleting' AND o.issued_at IS NULL
+                  ORDER BY o.key FOR UPDATE);
+  v_refs := ARRAY(SELECT objectlink.storage_ref(v_store::text, k) FROM unnest(v_keys) k);
+
+  SELECT array_agg(DISTINCT objectlink.key(l.ref)) FILTER (WHERE l.ref IS NOT NULL), max(l.unknown)
+    INTO v_linked, v_unknown FROM objectlink.linked(v_refs) l;
+  SELECT array_agg(DISTINCT objectlink.key(b.ref)) INTO v_busy
+    FROM objectlink.outbox b WHERE b.ref OPERATOR(objectlink.=) ANY (v_refs);
+  v_linked := coalesce(v_linked, '{}');
+  v_busy := coalesce(v_busy, '{}');
+
+  WITH back AS (
+    UPDATE objectlink.object o
+    SET state = CASE WHEN o.verified_at IS NOT NULL THEN 'stored' ELSE 'pending' END, since = clock_timestamp(), attempts = 0,
+        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END
+    WHERE o.store_id = p_store AND o.key = ANY (v_linked)
+    RETURNING o.key, o.state, o.attachment_id
+  ), unmarked AS (
+    DELETE FROM objectlink.condemned c USING back b
+    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, b.key) AND c.release_after IS NULL
+  )
+  INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
+    SELECT p_store, b.key, 'deleting', b.state, 'still linked', b.attachment_id FROM back b;
+  v_keys := ARRAY(SELECT k FROM unnest(v_keys) k WHERE NOT k = ANY (v_linked));
+
+  IF v_unknown IS NOT NULL THEN
+    PERFORM objectlink.uncondemn(p_store, p_epoch, v_keys, p_retry_ms, v_unknown);
+    RETURN;
+  END IF;
+  PERFORM objectlink.uncondemn(p_store, p_epoch, v_busy, p_retry_ms, 'touched again, not yet applied');
+  RETURN QUERY
+    UPDATE objectlink.object o SET issued_at = clock_timestamp(), issued_epoch = p_epoch
+    WHERE o.store_id = p_store AND o.key = ANY (v_keys) AND NOT o.key = ANY (v_busy) AND o.state = 'deleting' AND o.issued_at IS NULL
+    RETURNING o.key, o.version_id;
+END $$;
+COMMENT ON FUNCTION objectlink.issue(int, bigint, text[], bigint) IS 'for the owner of a store: asks the rows again after the barrier and returns the keys that may be deleted now';
+
+CREATE FUNCTION objectlink.release_condemned(p_epoch bigint) RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_count int;
+BEGIN
+  PERFORM objectlink.assert_owner(0, p_epoch);
+  DELETE FROM objectlink.condemned c
+  WHERE c.release_after <= clock_timestamp()
+    AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+                    WHERE s.name = objectlink.store(c.ref) AND o.key = objectlink.key(c.ref) AND o.state = 'deleting');
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+COMMENT ON FUNCTION objectlink.release_condemned(bigint) IS 'for the drainer: frees keys whose last request to delete them can no longer arrive';

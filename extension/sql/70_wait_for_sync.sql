@@ -1,0 +1,56 @@
+-- wait_for_sync: returns when everything committed before the call is settled.
+
+CREATE FUNCTION objectlink.unsettled(p_before xid8, p_since timestamptz)
+RETURNS TABLE (what text, store name, key text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+BEGIN
+  RETURN QUERY
+    SELECT 'outbox', objectlink.store(b.ref), objectlink.key(b.ref) FROM objectlink.outbox b WHERE b.xid < p_before
+    UNION ALL
+    SELECT s.kind || ' walk', NULL, NULL FROM objectlink.scan s WHERE s.queued_at <= p_since
+    UNION ALL
+    SELECT r.state, t.name, r.key FROM objectlink.object r JOIN objectlink.store t ON t.id = r.store_id
+    WHERE r.due_at IS NOT NULL AND r.wanted_since <= p_since
+      -- Unlinked and due only later is settled when a policy holds it, not when a try has to be repeated.
+      AND (r.state IN ('pending', 'deleting') OR r.state = 'unlinked' AND (r.due_at <= p_since OR r.last_error IS NOT NULL));
+END $$;
+COMMENT ON FUNCTION objectlink.unsettled(xid8, timestamptz) IS 'what was committed before a moment and is not settled yet';
+
+CREATE PROCEDURE objectlink.wait_for_sync(timeout interval DEFAULT '1 minute')
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_called timestamptz := clock_timestamp();
+  v_until timestamptz := v_called + timeout;
+  v_before xid8;
+  v_since timestamptz;
+  v_sleep_s double precision := 0.005;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'wait_for_sync() needs isolation level read committed' USING ERRCODE = 'invalid_transaction_state',
+      DETAIL = 'This transaction''s snapshot would never show the progress.';
+  END IF;
+  IF timeout IS NULL OR timeout < interval '0' THEN
+    RAISE EXCEPTION 'invalid timeout: %', coalesce(timeout::text, 'NULL') USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- Older than every transaction still to come; the rows of this transaction itself can't be waited for.
+  v_before := coalesce(pg_current_xact_id_if_assigned(), pg_snapshot_xmax(pg_current_snapshot()));
+  LOOP
+    -- Once the outbox and the walks are done, what they led to has entered its state by now.
+    IF v_since IS NULL AND NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.xid < v_before)
+       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_called) THEN
+      v_since := clock_timestamp();
+    END IF;
+    EXIT WHEN v_since IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.unsettled(v_before, v_since) LIMIT 1);
+    IF clock_timestamp() >= v_until THEN
+      RAISE EXCEPTION 'not in sync after %', timeout USING ERRCODE = 'query_canceled',
+        DETAIL = (SELECT format('%s still to be settled; one of them: %s.', count(*), min(concat_ws(' ', u.what, u.store, u.key)))
+                  FROM objectlink.unsettled(v_before, coalesce(v_since, clock_timestamp())) u),
+        HINT = CASE WHEN NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'No objectlinkd is connected to this database.'
+                    ELSE 'See views objectlink.consistency and objectlink.objects.' END;
+    END IF;
+    PERFORM pg_sleep(v_sleep_s);
+    v_sleep_s := least(v_sleep_s * 1.5, 0.25);
+  END LOOP;
+END $$;
+COMMENT ON PROCEDURE objectlink.wait_for_sync(interval) IS 'returns when everything committed before is settled; SQLSTATE 57014 when that takes longer than timeout';

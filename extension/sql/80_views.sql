@@ -1,0 +1,86 @@
+-- Views for people and scripts. A user sees the objects of the tables that he may read; who may read the
+-- registry itself (grant_reader) sees all.
+
+CREATE VIEW objectlink.visible_attachment AS
+SELECT a.id FROM objectlink.attachment a
+WHERE has_table_privilege(a.relation, 'SELECT') OR has_column_privilege(a.relation, a.attnum, 'SELECT');
+COMMENT ON VIEW objectlink.visible_attachment IS 'attachments of tables that the current user may read';
+
+CREATE VIEW objectlink.live_worker AS
+SELECT w.id, w.name, w.version, w.pid, w.started_at
+FROM objectlink.worker w
+JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.classid = objectlink.worker_lock_class()::oid
+  AND l.objid = w.id::oid AND l.objsubid = 2 AND l.granted
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database());
+COMMENT ON VIEW objectlink.live_worker IS 'daemons whose session lives';
+
+CREATE VIEW objectlink.workers WITH (security_barrier) AS
+SELECT w.id, w.name, w.version, w.pid, w.started_at,
+       ARRAY(SELECT s.name FROM objectlink.owner o JOIN objectlink.store s ON s.id = o.resource
+             WHERE o.worker_id = w.id AND o.released_at IS NULL ORDER BY s.name) AS stores,
+       EXISTS (SELECT FROM objectlink.owner o WHERE o.worker_id = w.id AND o.resource = 0 AND o.released_at IS NULL) AS drainer
+FROM objectlink.live_worker w;
+COMMENT ON VIEW objectlink.workers IS 'daemons that are connected now, and what they own';
+
+CREATE VIEW objectlink.attachments WITH (security_barrier) AS
+SELECT a.id, a.relation, a.column_name, a.store, a.max_attempts, a.attached_at, a.attached_by,
+       EXISTS (SELECT FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS linking_existing_rows,
+       (SELECT sum(s.done) FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS existing_rows_linked,
+       (SELECT min(s.last_error) FROM objectlink.scan s WHERE s.attachment_id = a.id) AS last_error
+FROM objectlink.attachment a WHERE a.detached_at IS NULL;
+COMMENT ON VIEW objectlink.attachments IS 'columns that are attached';
+
+CREATE VIEW objectlink.objects WITH (security_barrier) AS
+SELECT s.name AS store, o.key, objectlink.storage_ref(s.name::text, o.key) AS ref, o.state, o.since, o.size, o.sha256,
+       o.tenant, o.due_at, o.attempts, o.last_error, o.etag, o.version_id, o.content_type, o.verified_at,
+       o.error_class, o.error_code, o.request_id, o.attachment_id
+FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+WHERE has_table_privilege('objectlink.object', 'SELECT')
+   OR o.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v)
+UNION ALL
+-- Linked a moment ago and not applied yet: already visible as pending.
+SELECT objectlink.store(b.ref), objectlink.key(b.ref), b.ref, 'pending', min(b.at), NULL, NULL,
+       NULL, min(b.at), 0, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, max(b.attachment_id)
+FROM objectlink.outbox b
+WHERE b.op IN ('L', 'U')
+  AND (has_table_privilege('objectlink.object', 'SELECT')
+       OR b.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v))
+  AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+                  WHERE s.name = objectlink.store(b.ref) AND o.key = objectlink.key(b.ref))
+GROUP BY b.ref HAVING bool_and(b.op = 'L');
+COMMENT ON VIEW objectlink.objects IS 'every known object: its state, since when, what was proved of it, what is due';
+
+CREATE VIEW objectlink.consistency WITH (security_barrier) AS
+SELECT s.name AS store,
+       count(o.key) FILTER (WHERE o.state = 'stored') AS stored,
+       count(o.key) FILTER (WHERE o.state = 'pending') AS pending,
+       count(o.key) FILTER (WHERE o.state = 'reserved') AS reserved,
+       count(o.key) FILTER (WHERE o.state = 'unlinked') AS unlinked,
+       count(o.key) FILTER (WHERE o.state = 'deleting') AS deleting,
+       count(o.key) FILTER (WHERE o.state = 'failed') AS failed,
+       count(o.key) FILTER (WHERE o.state = 'missing') AS missing,
+       count(o.key) FILTER (WHERE o.state = 'corrupt') AS corrupt,
+       sum(o.size) FILTER (WHERE o.state = 'stored') AS stored_bytes,
+       clock_timestamp() - min(o.since) FILTER (WHERE o.state IN ('pending', 'deleting')) AS oldest_unsettled,
+       CASE WHEN NOT EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name) THEN 'no server' ELSE s.status END AS status,
+       s.status_since, s.error_code, s.error_message
+FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
+WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
+  (SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE')
+GROUP BY s.id;
+COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not';
+
+CREATE VIEW objectlink.outbox_backlog WITH (security_barrier) AS
+SELECT b.attachment_id, a.relation, a.column_name, count(*) AS rows, clock_timestamp() - min(b.at) AS oldest
+FROM objectlink.outbox b LEFT JOIN objectlink.attachment a ON a.id = b.attachment_id
+WHERE has_table_privilege('objectlink.object', 'SELECT') OR b.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v)
+GROUP BY 1, 2, 3;
+COMMENT ON VIEW objectlink.outbox_backlog IS 'what was committed and is not applied yet, by attachment';
+
+CREATE VIEW objectlink.events WITH (security_barrier) AS
+SELECT e.id, e.at, s.name AS store, e.key, e.from_state, e.to_state, e.cause, e.detail,
+       e.actor, e.attempt, e.request_id, e.attachment_id
+FROM objectlink.event e LEFT JOIN objectlink.store s ON s.id = e.store_id
+WHERE has_table_privilege('objectlink.object', 'SELECT') OR e.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);
+COMMENT ON VIEW objectlink.events IS 'every change of an object''s state: what, why, who, and the store''s request id';

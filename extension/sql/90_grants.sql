@@ -1,0 +1,74 @@
+-- Who may do what. Public: the type, put() (it checks USAGE on the server), waiting and the views.
+-- Everything else is granted to roles by the three functions below.
+
+CREATE FUNCTION objectlink.functions_of(p_kind text) RETURNS regprocedure[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(p.oid::regprocedure ORDER BY p.oid)
+  FROM pg_proc p
+  WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
+    WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker',
+      'acquire', 'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved', 'settle',
+      'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
+    WHEN 'admin' THEN ARRAY['attach', 'detach', 'create_triggers', 'complete_triggers', 'drop_triggers', 'check_attachable',
+      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query', 'linked']
+    WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'apply_touched', 'next_state', 'append_outbox',
+      'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change',
+      'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition']
+    END)
+$$;
+COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, or for objectlink itself';
+
+CREATE FUNCTION objectlink.grant_execute(p_role regrole, p_functions regprocedure[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_function regprocedure;
+BEGIN
+  FOREACH v_function IN ARRAY p_functions LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', v_function, p_role);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION objectlink.grant_execute(regrole, regprocedure[]) IS 'grants EXECUTE on several functions';
+
+CREATE FUNCTION objectlink.grant_daemon(role regrole) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
+  PERFORM objectlink.grant_execute(role, objectlink.functions_of('daemon'));
+END $$;
+COMMENT ON FUNCTION objectlink.grant_daemon(regrole) IS 'lets a role run objectlinkd; it needs no superuser and no right on any table';
+
+CREATE FUNCTION objectlink.grant_reader(role regrole) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
+  EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
+  EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
+END $$;
+COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects, events and findings, whatever tables it may read';
+
+CREATE FUNCTION objectlink.grant_admin(role regrole) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM objectlink.grant_reader(role);
+  EXECUTE format('GRANT INSERT, UPDATE ON objectlink.attachment TO %s', role);
+  EXECUTE format('GRANT INSERT, DELETE ON objectlink.scan TO %s', role);
+  PERFORM objectlink.grant_execute(role, objectlink.functions_of('admin'));
+  EXECUTE format('GRANT EXECUTE ON FUNCTION objectlink.link_trigger(), objectlink.truncate_trigger() TO %s', role);
+END $$;
+COMMENT ON FUNCTION objectlink.grant_admin(regrole) IS 'lets a role attach and detach columns of tables it owns, and see everything';
+
+DO $$
+DECLARE
+  v_function regprocedure;
+BEGIN
+  FOR v_function IN
+    SELECT unnest(objectlink.functions_of('daemon') || objectlink.functions_of('admin') || objectlink.functions_of('internal'))
+    UNION SELECT 'objectlink.grant_execute(regrole, regprocedure[])'::regprocedure
+  LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
+  END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
+GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
+  objectlink.workers, objectlink.attachments, objectlink.server TO PUBLIC;

@@ -1,0 +1,19 @@
+-- What pg_dump keeps: configuration, registry, events and pending work. Not kept: which daemons live.
+
+DO $$
+DECLARE
+  v_relation regclass;
+BEGIN
+  -- One statement each: every call updates the same row of pg_extension.
+  FOREACH v_relation IN ARRAY ARRAY['objectlink.store', 'objectlink.attachment', 'objectlink.scan', 'objectlink.outbox',
+    'objectlink.condemned', 'objectlink.object', 'objectlink.payload', 'objectlink.event', 'objectlink.owner']::regclass[]
+  LOOP
+    PERFORM pg_catalog.pg_extension_config_dump(v_relation, '');
+  END LOOP;
+  FOREACH v_relation IN ARRAY ARRAY[pg_get_serial_sequence('objectlink.store', 'id'), pg_get_serial_sequence('objectlink.attachment', 'id'),
+    pg_get_serial_sequence('objectlink.scan', 'id'), pg_get_serial_sequence('objectlink.event', 'id'),
+    pg_get_serial_sequence('objectlink.worker', 'id')]::regclass[]
+  LOOP
+    PERFORM pg_catalog.pg_extension_config_dump(v_relation, '');
+  END LOOP;
+END $$;
