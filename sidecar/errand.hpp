@@ -1,0 +1,38 @@
+// What do jobs (upload, verify, remove) need from the store they run for? A way to send requests and a place for results.
+// The one face through which a job sees the daemon; tests implement it with a scripted store.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "s3_error.hpp"
+#include "transport.hpp"
+#include "work.hpp"
+
+namespace objectlink {
+
+class Errand {
+ public:
+  virtual ~Errand() = default;
+
+  virtual void send(bool mutating, Transport::Build build, Transport::Done done) = 0;
+
+  // A piece of the content that waits to be uploaded; shorter than asked for when it is gone. Asks the database: only from
+  // completions and turns of the loop, which are outside of any transaction.
+  virtual std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) = 0;
+
+  // The job's end for one object.
+  virtual void settle(Result result) = 0;
+
+  // The store answered sensibly (an object that is not there included).
+  virtual void store_answered() = 0;
+
+  // Turns an error that is not the object's own into a later try; one that is, into an attempt or the end.
+  // Tells the store's health. `cause` as in Result.
+  virtual void settle_error(const Work& work, const char* cause, const S3Error& error) = 0;
+
+  // Has the store proved lately that the bucket exists? Otherwise the 404 of a HEAD proves nothing.
+  virtual bool bucket_is_known() const = 0;
+};
+
+}  // namespace objectlink

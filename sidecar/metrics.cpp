@@ -1,0 +1,221 @@
+#include "metrics.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "process_statistics.hpp"
+
+namespace objectlink {
+
+namespace {
+
+using prometheus::Counter;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+const Histogram::BucketBoundaries request_buckets_seconds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                                          0.25,  0.5,    1,     2.5,  5,     10,   30, 60};
+const Histogram::BucketBoundaries phase_buckets_seconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                        0.1,    0.25,  0.5,    1,     2.5,  5,     10};
+
+// A family and its series by label values. prometheus-cpp hashes a map of labels at each look-up; work is counted
+// thousands of times a second, so the pointers are kept here.
+template <typename Metric, std::size_t LabelCount>
+class Series {
+ public:
+  Series(prometheus::Family<Metric>& family, std::array<const char*, LabelCount> labels)
+      : family_(family), labels_(labels) {}
+
+  template <typename... Extra>
+  Metric& at(const std::array<std::string_view, LabelCount>& values, const Extra&... extra) {
+    const std::lock_guard lock(mutex_);
+    const auto found = known_.find(values);
+    if (found != known_.end()) return *found->second;
+    prometheus::Labels labels;
+    std::array<std::string, LabelCount> key;
+    for (std::size_t i = 0; i < LabelCount; ++i) {
+      key[i] = std::string(values[i]);
+      labels.emplace(labels_[i], key[i]);
+    }
+    return *known_.emplace(std::move(key), &family_.Add(labels, extra...)).first->second;
+  }
+
+  // All series whose first label has this value.
+  void remove(std::string_view first) {
+    const std::lock_guard lock(mutex_);
+    for (auto i = known_.begin(); i != known_.end();) {
+      if (i->first[0] != first) {
+        ++i;
+        continue;
+      }
+      family_.Remove(i->second);
+      i = known_.erase(i);
+    }
+  }
+
+  template <typename Function>
+  void for_each(std::string_view first, const Function& function) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [key, metric] : known_) {
+      if (key[0] == first) function(*metric);
+    }
+  }
+
+ private:
+  struct Less {
+    using is_transparent = void;
+    template <typename Left, typename Right>
+    bool operator()(const Left& left, const Right& right) const {
+      for (std::size_t i = 0; i < LabelCount; ++i) {
+        const int order = std::string_view(left[i]).compare(std::string_view(right[i]));
+        if (order != 0) return order < 0;
+      }
+      return false;
+    }
+  };
+
+  prometheus::Family<Metric>& family_;
+  const std::array<const char*, LabelCount> labels_;
+  std::mutex mutex_;
+  std::map<std::array<std::string, LabelCount>, Metric*, Less> known_;
+};
+
+prometheus::Family<Counter>& counter(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+prometheus::Family<Gauge>& gauge(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+prometheus::Family<Histogram>& histogram(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+constexpr std::array<const char*, 4> phase_names{"apply", "fetch", "execute", "settle"};
+
+}  // namespace
+
+struct Metrics::Series {
+  prometheus::Registry registry;
+
+  objectlink::Series<Counter, 3> operations{
+      counter(registry, "objectlink_operations_total", "Finished operations on objects."),
+      {"store", "operation", "outcome"}};
+  objectlink::Series<Counter, 2> errors{
+      counter(registry, "objectlink_errors_total", "Errors by class, repeated attempts included."), {"store", "class"}};
+  objectlink::Series<Counter, 2> events{
+      counter(registry, "objectlink_events_total", "Changes of an object's state."), {"store", "to_state"}};
+  objectlink::Series<Counter, 2> bytes{
+      counter(registry, "objectlink_object_bytes_total", "Bytes of object content."), {"store", "direction"}};
+  Counter& outbox_rows{
+      counter(registry, "objectlink_outbox_rows_total", "Outbox rows applied to the registry.").Add({})};
+  Counter& sessions{
+      counter(registry, "objectlink_database_sessions_total", "Database sessions established.").Add({})};
+
+  objectlink::Series<Gauge, 1> in_flight{
+      gauge(registry, "objectlink_requests_in_flight", "Requests sent to the store and not yet answered."), {"store"}};
+  objectlink::Series<Gauge, 1> queue{
+      gauge(registry, "objectlink_queue_objects", "Objects fetched as work and not yet settled."), {"store"}};
+  objectlink::Series<Gauge, 1> lease{
+      gauge(registry, "objectlink_lease_remaining_seconds", "Time left in which mutating requests may start."),
+      {"store"}};
+  objectlink::Series<Gauge, 2> store_state{
+      gauge(registry, "objectlink_store_state", "1 for the state a store is in, as this daemon sees it."),
+      {"store", "state"}};
+  Gauge& backlog{gauge(registry, "objectlink_outbox_backlog_rows", "Outbox rows waiting (an estimate).").Add({})};
+  Gauge& connected{gauge(registry, "objectlink_database_connected", "1 while a database session lives.").Add({})};
+
+  objectlink::Series<Histogram, 2> requests{
+      histogram(registry, "objectlink_request_seconds", "Duration of a request to the store."), {"store", "operation"}};
+  std::array<Histogram*, phase_names.size()> phases{};
+
+  Gauge& cpu{gauge(registry, "process_cpu_seconds_total", "CPU time of the process.").Add({})};
+  Gauge& resident{gauge(registry, "process_resident_memory_bytes", "Resident memory.").Add({})};
+  Gauge& virtual_memory{gauge(registry, "process_virtual_memory_bytes", "Virtual memory.").Add({})};
+  Gauge& start_time{gauge(registry, "process_start_time_seconds", "Start of the process since 1970.").Add({})};
+  Gauge& descriptors{gauge(registry, "process_open_fds", "Open file descriptors.").Add({})};
+
+  Series() {
+    gauge(registry, "objectlink_build_info", "1, with the version of objectlinkd as a label.")
+        .Add({{"version", OBJECTLINK_VERSION}})
+        .Set(1);
+    auto& family = histogram(registry, "objectlink_loop_phase_seconds", "Duration of a phase of the work loop.");
+    for (std::size_t i = 0; i < phases.size(); ++i) {
+      phases[i] = &family.Add({{"phase", phase_names[i]}}, phase_buckets_seconds);
+    }
+  }
+};
+
+Metrics::Metrics() : series_(std::make_unique<Series>()) {}
+Metrics::~Metrics() = default;
+
+void Metrics::count_operation(std::string_view store, std::string_view operation, std::string_view outcome,
+                              std::uint64_t count) {
+  series_->operations.at({store, operation, outcome}).Increment(static_cast<double>(count));
+}
+
+void Metrics::count_error(std::string_view store, std::string_view error_class, std::uint64_t count) {
+  series_->errors.at({store, error_class}).Increment(static_cast<double>(count));
+}
+
+void Metrics::count_event(std::string_view store, std::string_view to_state, std::uint64_t count) {
+  series_->events.at({store, to_state}).Increment(static_cast<double>(count));
+}
+
+void Metrics::count_outbox_rows(std::uint64_t count) { series_->outbox_rows.Increment(static_cast<double>(count)); }
+
+void Metrics::count_bytes(std::string_view store, std::string_view direction, std::uint64_t bytes) {
+  series_->bytes.at({store, direction}).Increment(static_cast<double>(bytes));
+}
+
+void Metrics::count_session() { series_->sessions.Increment(); }
+
+void Metrics::observe_request(std::string_view store, std::string_view operation, double seconds) {
+  series_->requests.at({store, operation}, request_buckets_seconds).Observe(seconds);
+}
+
+void Metrics::observe_phase(Phase phase, double seconds) {
+  series_->phases[static_cast<std::size_t>(phase)]->Observe(seconds);
+}
+
+void Metrics::set_in_flight(std::string_view store, double requests) { series_->in_flight.at({store}).Set(requests); }
+
+void Metrics::set_queue(std::string_view store, double objects) { series_->queue.at({store}).Set(objects); }
+
+void Metrics::set_lease_remaining(std::string_view store, double seconds) { series_->lease.at({store}).Set(seconds); }
+
+void Metrics::set_store_state(std::string_view store, std::string_view state) {
+  series_->store_state.for_each(store, [](Gauge& other) { other.Set(0); });
+  series_->store_state.at({store, state}).Set(1);
+}
+
+void Metrics::set_outbox_backlog(double rows) { series_->backlog.Set(rows); }
+
+void Metrics::set_connected(bool connected) { series_->connected.Set(connected ? 1 : 0); }
+
+void Metrics::forget_store(std::string_view store) {
+  series_->in_flight.remove(store);
+  series_->queue.remove(store);
+  series_->lease.remove(store);
+  series_->store_state.remove(store);
+}
+
+std::string Metrics::exposition() const {
+  const ProcessStatistics process = read_process_statistics();
+  series_->cpu.Set(process.cpu_seconds);
+  series_->resident.Set(process.resident_bytes);
+  series_->virtual_memory.Set(process.virtual_bytes);
+  series_->start_time.Set(process.start_time_seconds);
+  series_->descriptors.Set(process.open_descriptors);
+  return prometheus::TextSerializer().Serialize(series_->registry.Collect());
+}
+
+}  // namespace objectlink

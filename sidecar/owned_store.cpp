@@ -1,0 +1,267 @@
+#include "owned_store.hpp"
+
+#include <algorithm>
+#include <random>
+
+#include "log.hpp"
+#include "phase_timer.hpp"
+#include "upload.hpp"
+#include "verify.hpp"
+
+namespace objectlink {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+// A full pass over what is due finds what the low-water mark hides; it is spaced at this many times its own duration.
+constexpr int full_fetch_spacing = 20;
+constexpr milliseconds full_fetch_interval_min{1000};
+constexpr milliseconds idle_fetch_interval{50};   // due times pass without anybody telling
+constexpr std::size_t settle_batch = 500;
+constexpr milliseconds settle_delay_max{20};
+constexpr milliseconds barrier_look_interval{5};
+constexpr seconds bucket_memory{60};              // how long an answer of the store proves that the bucket exists
+constexpr std::int64_t content_piece_bytes = 1 << 20;
+constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};   // a link whose object may still be on its way
+constexpr Backoff undeleted_backoff{seconds{1}, std::chrono::minutes{10}};
+
+StoreConnection connection_of(const StoreOptions& options) {
+  StoreConnection connection;
+  connection.endpoint.endpoint = options.endpoint;
+  connection.endpoint.bucket = options.bucket;
+  connection.endpoint.region = options.region;
+  connection.endpoint.path_style = options.path_style;
+  connection.endpoint.connect_timeout = options.connect_timeout;
+  connection.endpoint.request_timeout = options.request_timeout;
+  connection.endpoint.ca_file = options.ca_file;
+  connection.profile = options.credentials;
+  connection.concurrency = options.concurrency;
+  return connection;
+}
+
+std::mt19937_64& session_rng() {
+  static std::mt19937_64 rng{std::random_device{}()};
+  return rng;
+}
+
+}  // namespace
+
+OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const StoreOptions& options, Time usable_at)
+    : context_(context), identity_(std::move(identity)), options_(options), usable_at_(usable_at), health_(session_rng()()),
+      removal_(*this, identity_.id, identity_.epoch) {
+  set_options(options);
+}
+
+OwnedStore::~OwnedStore() {
+  context_.content_bytes_free += content_bytes_held_;
+  context_.health.set_store_well(identity_.name);
+  context_.metrics.forget_store(identity_.name);
+}
+
+void OwnedStore::set_options(const StoreOptions& options) {
+  options_ = options;
+  bucket_seen_.reset();
+  context_.transport.configure(identity_.id, connection_of(options));
+}
+
+bool OwnedStore::turn(Time now, Mood mood) {
+  bool progress = settle_results(now);
+  if (status_changed_) record_status();
+  if (mood == Mood::stopping || now < usable_at_) return progress;
+  if (mood == Mood::normal || removal_.at_barrier()) progress |= removal_.turn(context_.database, now);
+  for (const std::string& key : removal_.take_returned()) taken_.erase(key);
+  progress |= start_uploads();
+  progress |= fetch(now);
+  context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
+  context_.metrics.set_queue(identity_.name, static_cast<double>(taken_.size()));
+  return progress;
+}
+
+std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
+  const Time now = steady_clock::now();
+  if (now < usable_at_) return usable_at_;
+  if (!results_.empty()) return results_since_ + settle_delay_max;
+  if (removal_.at_barrier()) return now + barrier_look_interval;
+  if (health_.is_paused()) return std::max(now, *health_.paused_until());
+  if (!taken_.empty()) return std::max(now, next_fetch_);
+  return std::nullopt;
+}
+
+bool OwnedStore::fetch(Time now) {
+  const auto window = static_cast<std::size_t>(context_.config.batch_size) * 2;
+  // Half a window of room before the next fetch: many small fetches would cost more than they bring.
+  if (taken_.size() > window / 2) return false;
+  const std::size_t room = health_.allowance(now, taken_.size(), window - taken_.size());
+  if (room == 0) return false;
+  if (now < next_fetch_) return false;
+  const bool full = now >= next_full_fetch_ || health_.is_paused();
+
+  const PhaseTimer timer(context_.metrics, Phase::fetch);
+  // A full pass sees again what is already taken.
+  const std::size_t limit = full ? room + taken_.size() : room;
+  const Rows rows = context_.database.query("SELECT * FROM objectlink.due_work($1, $2::timestamptz, $3)", identity_.id,
+                                            full ? std::string("-infinity") : low_, static_cast<std::int64_t>(limit));
+  const Time fetched_at = steady_clock::now();
+  if (full) next_full_fetch_ = fetched_at + std::max<steady_clock::duration>(full_fetch_interval_min, timer.elapsed() * full_fetch_spacing);
+
+  std::size_t fetched = 0;
+  for (Work& work : read_work(rows)) {
+    low_ = work.due_at;
+    if (!taken_.insert(work.key).second) continue;
+    dispatch(std::move(work));
+    ++fetched;
+  }
+  // There may be more than this fetch was allowed to see; otherwise what falls due next falls due by time.
+  if (rows.size() < limit) next_fetch_ = fetched_at + idle_fetch_interval;
+  if (!expired_.empty()) {
+    context_.database.query("SELECT objectlink.expire_reserved($1, $2, $3::text[])", identity_.id, identity_.epoch, text_array(expired_));
+    for (const std::string& key : expired_) taken_.erase(key);
+    expired_.clear();
+  }
+  if (fetched > 0) start_uploads();
+  return fetched > 0;
+}
+
+void OwnedStore::dispatch(Work work) {
+  if (work.state == "reserved") expired_.push_back(work.key);
+  else if (work.state == "unlinked" || work.state == "deleting") removal_.add(std::move(work));
+  else if (work.payload) uploads_.push_back(std::move(work));
+  else verify(*this, std::move(work));
+}
+
+// Content is read only while there is room to hold it; what does not fit waits without it.
+bool OwnedStore::start_uploads() {
+  const UploadLimits limits{static_cast<std::int64_t>(options_.multipart_threshold_bytes), static_cast<std::int64_t>(options_.part_size_bytes)};
+  std::size_t started = 0;
+  for (; started < uploads_.size(); ++started) {
+    Work& work = uploads_[started];
+    const std::int64_t held = work.payload->size > limits.multipart_threshold_bytes ? limits.part_bytes : work.payload->size;
+    // One upload always fits, however large its parts.
+    if (held > context_.content_bytes_free && content_bytes_held_ > 0) break;
+    if (work.payload->size <= limits.multipart_threshold_bytes && !work.payload->content) {
+      auto content = std::make_shared<const std::string>(read_content(work.key, 0, work.payload->size));
+      if (std::ssize(*content) != work.payload->size) {
+        taken_.erase(work.key);  // no longer there: the registry knows better what the object needs now
+        continue;
+      }
+      work.payload->content = std::move(content);
+    }
+    context_.content_bytes_free -= held;
+    content_bytes_held_ += held;
+    content_bytes_of_[work.key] = held;
+    upload(*this, std::move(work), limits);
+  }
+  uploads_.erase(uploads_.begin(), uploads_.begin() + static_cast<std::ptrdiff_t>(started));
+  return started > 0;
+}
+
+std::string OwnedStore::read_content(const std::string& key, std::int64_t offset, std::int64_t length) {
+  std::string content;
+  content.reserve(static_cast<std::size_t>(length));
+  while (length > 0) {
+    const std::int64_t piece = std::min(length, content_piece_bytes);
+    const Rows rows = context_.database.query("SELECT objectlink.read_payload($1, $2, $3, $4)", identity_.id, key, offset, piece);
+    if (rows.empty() || rows.is_null(0, 0)) break;
+    content += rows.bytes(0, 0);
+    offset += piece;
+    length -= piece;
+  }
+  return content;
+}
+
+void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done done) {
+  ++sent_;
+  context_.transport.submit(identity_.id, mutating, std::move(build), [this, done = std::move(done)](const HttpReply& reply) {
+    --sent_;
+    context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
+    done(reply);
+  });
+}
+
+void OwnedStore::store_answered() {
+  bucket_seen_ = steady_clock::now();
+  if (!health_.succeeded()) return;
+  status_changed_ = true;
+  next_full_fetch_ = {};
+  next_fetch_ = {};
+  log::info("store.resumed", "store answers again", {{"store", identity_.name}});
+  context_.health.set_store_well(identity_.name);
+  context_.metrics.set_store_state(identity_.name, "active");
+}
+
+bool OwnedStore::bucket_is_known() const { return bucket_seen_ && steady_clock::now() - *bucket_seen_ < bucket_memory; }
+
+void OwnedStore::settle(Result result) {
+  if (const auto held = content_bytes_of_.find(result.key); held != content_bytes_of_.end()) {
+    context_.content_bytes_free += held->second;
+    content_bytes_held_ -= held->second;
+    content_bytes_of_.erase(held);
+  }
+  context_.metrics.count_operation(identity_.name, result.cause, to_string(result.outcome));
+  if (result.error) context_.metrics.count_error(identity_.name, to_string(result.error->klass));
+  if (results_.empty()) results_since_ = steady_clock::now();
+  results_.push_back(std::move(result));
+}
+
+void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error& error) {
+  Result result = result_for(work, cause, Outcome::retry);
+  result.error = error;
+  const bool deleting = work.state == "deleting";
+  const bool own_fault = error.klass == ErrorClass::object || error.klass == ErrorClass::not_found;
+  if (own_fault) {
+    store_answered();
+    result.counted = true;
+    const bool spent = error.klass == ErrorClass::object || work.attempts + 1 >= work.max_attempts;
+    if (!deleting && spent) result.outcome = Outcome::failed;
+    result.retry_after = full_jitter(deleting ? undeleted_backoff : absent_backoff, static_cast<unsigned>(work.attempts), session_rng());
+  } else {
+    report_failure(error);
+    result.retry_after = health_.retry_delay(error, steady_clock::now());
+    if (deleting && error.outcome_unknown) result.outcome = Outcome::unknown;
+  }
+  settle(std::move(result));
+}
+
+void OwnedStore::report_failure(const S3Error& error) {
+  if (error.klass == ErrorClass::clock && error.server_time) {
+    const auto offset = std::chrono::duration_cast<milliseconds>(*error.server_time - std::chrono::system_clock::now());
+    context_.transport.set_clock_offset(identity_.id, offset);
+    log::warning("store.clock", "our clock differs from the store's", {{"store", identity_.name}, {"offset_ms", offset.count()}});
+  } else if (error.klass == ErrorClass::redirect && !error.region.empty()) {
+    context_.transport.set_region(identity_.id, error.region);
+  }
+  last_failure_ = error;
+  if (!health_.failed(error, steady_clock::now())) return;
+  status_changed_ = true;
+  bucket_seen_.reset();
+  log::error("store.paused", "store is not usable, waiting",
+             {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.message}});
+  context_.health.set_store_broken(identity_.name, error.describe());
+  context_.metrics.set_store_state(identity_.name, "paused");
+}
+
+void OwnedStore::record_status() {
+  status_changed_ = false;
+  const bool paused = health_.is_paused();
+  const S3Error* why = paused && last_failure_ ? &*last_failure_ : nullptr;
+  const auto text = [why](const std::string& value) { return why ? std::optional<std::string>(value) : std::nullopt; };
+  context_.database.query("SELECT objectlink.set_store_status($1, $2, $3, $4, $5, $6)", identity_.id, identity_.epoch,
+                          paused ? "paused" : "ok", text(why ? std::string(to_string(why->klass)) : ""),
+                          text(why ? why->code : ""), text(why ? why->message : ""));
+}
+
+// Results are settled together: one by one they would cost the database more than the store.
+bool OwnedStore::settle_results(Time now) {
+  if (results_.empty()) return false;
+  if (sent_ > 0 && results_.size() < settle_batch && now - results_since_ < settle_delay_max) return false;
+  const PhaseTimer timer(context_.metrics, Phase::settle);
+  context_.database.query("SELECT objectlink.settle($1, $2, $3::json)", identity_.id, identity_.epoch, to_json(results_));
+  for (const Result& result : results_) taken_.erase(result.key);
+  results_.clear();
+  return true;
+}
+
+}  // namespace objectlink

@@ -1,0 +1,108 @@
+// What does the daemon do for one store that it owns? Fetches what is due, hands it to the jobs, settles their results.
+// Lives as long as the ownership: one epoch of one session. Loop's thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "config.hpp"
+#include "core/store_options.hpp"
+#include "database.hpp"
+#include "errand.hpp"
+#include "health.hpp"
+#include "metrics.hpp"
+#include "remove.hpp"
+#include "store_health.hpp"
+#include "transport.hpp"
+
+namespace objectlink {
+
+// What all stores of a session share. References outlive the stores.
+struct SessionContext {
+  const Config& config;
+  Database& database;
+  Transport& transport;
+  Metrics& metrics;
+  Health& health;
+  std::int64_t content_bytes_free;  // of Config::payload_memory_bytes
+};
+
+struct StoreIdentity {
+  int id = 0;
+  std::string name;
+  std::int64_t epoch = 0;
+};
+
+class OwnedStore final : private Errand {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // usable_at: before it the owner before may still have requests under way.
+  OwnedStore(SessionContext& context, StoreIdentity identity, const StoreOptions& options, Time usable_at);
+  ~OwnedStore() override;
+  OwnedStore(const OwnedStore&) = delete;
+  OwnedStore& operator=(const OwnedStore&) = delete;
+
+  void set_options(const StoreOptions& options);
+  const StoreIdentity& identity() const { return identity_; }
+
+  // One turn: settles, moves deletions on, fetches. True if something happened. Throws DatabaseError.
+  enum class Mood { normal, behind, stopping };  // behind: the outbox is, so no deletion is begun; stopping: nothing is
+  bool turn(Time now, Mood mood);
+
+  // Something may have become due: the next turn fetches.
+  void fetch_now() { next_fetch_ = {}; }
+
+  // Nothing handed to the store any more, and nothing to settle.
+  bool is_quiet() const { return results_.empty() && sent_ == 0; }
+  // Nothing fetched either, and ready to fetch: what is due is all in the database.
+  bool is_idle(Time now) const { return taken_.empty() && is_quiet() && !is_paused() && now >= usable_at_; }
+  bool is_paused() const { return health_.is_paused(); }
+
+  // When it has to be turned at the latest, whatever else happens.
+  std::optional<Time> next_turn() const;
+
+ private:
+  void send(bool mutating, Transport::Build build, Transport::Done done) override;
+  std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) override;
+  void settle(Result result) override;
+  void store_answered() override;
+  void settle_error(const Work& work, const char* cause, const S3Error& error) override;
+  bool bucket_is_known() const override;
+
+  bool settle_results(Time now);
+  bool fetch(Time now);
+  void dispatch(Work work);
+  bool start_uploads();
+  void record_status();
+  void report_failure(const S3Error& error);
+
+  SessionContext& context_;
+  const StoreIdentity identity_;
+  StoreOptions options_;
+  const Time usable_at_;
+  StoreHealth health_;
+  Removal removal_;
+
+  std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
+  std::vector<Work> uploads_;              // wait for room to hold their content
+  std::vector<std::string> expired_;       // reserved, due: go back as unlinked
+  std::size_t sent_ = 0;                   // requests whose completion has not come
+  std::vector<Result> results_;
+  Time results_since_{};                   // when the first of them came
+  std::int64_t content_bytes_held_ = 0;
+  std::unordered_map<std::string, std::int64_t> content_bytes_of_;
+
+  std::string low_ = "-infinity";          // due times up to here were fetched
+  Time next_full_fetch_{};
+  Time next_fetch_{};
+  std::optional<Time> bucket_seen_;
+  std::optional<S3Error> last_failure_;
+  bool status_changed_ = true;             // what the database says of the store is unknown at first
+};
+
+}  // namespace objectlink

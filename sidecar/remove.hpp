@@ -1,0 +1,59 @@
+// How is an object deleted without ever hitting a live one? Condemn, barrier, ask the rows again, issue: then the request,
+// and the proof that it is gone. (docs/architecture.md, "Deleting safely".) One per owned store.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "barrier.hpp"
+#include "database.hpp"
+#include "errand.hpp"
+
+namespace objectlink {
+
+class Removal {
+ public:
+  static constexpr std::size_t batch_max = delete_objects_keys_max;
+  static constexpr std::chrono::seconds barrier_wait_max{60};
+  static constexpr std::chrono::seconds retry_after_blocked{30};
+  static constexpr std::chrono::seconds retry_after_doubt{2};
+
+  Removal(Errand& errand, int store, std::int64_t epoch) : errand_(errand), store_(store), epoch_(epoch) {}
+
+  // Takes over an object that is due: unlinked, or deleting since an earlier life of this or another daemon.
+  void add(Work work);
+
+  // Moves on: condemns what was added, looks at the barrier, issues. True if something happened.
+  // Throws DatabaseError.
+  bool turn(Database& database, std::chrono::steady_clock::time_point now);
+
+  // Objects added and not yet handed to the store or back to the registry.
+  std::size_t waiting() const { return added_.size() + issued_before_.size() + condemned_.size(); }
+  bool at_barrier() const { return barrier_.has_value(); }
+
+  // Objects that went back to the registry (linked again, blocked) since the last call: no longer this job's.
+  std::vector<std::string> take_returned();
+
+ private:
+  bool condemn(Database& database, std::chrono::steady_clock::time_point now);
+  void issue(Database& database);
+  void take_back(Database& database);
+
+  Errand& errand_;
+  const int store_;
+  const std::int64_t epoch_;
+  std::vector<Work> added_;
+  std::vector<Work> issued_before_;
+  std::unordered_map<std::string, Work> condemned_;  // behind the barrier
+  std::optional<Barrier> barrier_;
+  std::chrono::steady_clock::time_point barrier_since_{};
+  std::vector<std::string> returned_;
+};
+
+// Sends the requests for objects whose deletion is issued, proves and settles them.
+void delete_issued(Errand& errand, std::vector<Work> issued);
+
+}  // namespace objectlink

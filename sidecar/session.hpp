@@ -1,0 +1,63 @@
+// What does the daemon do while its database session lives? Owns what it can get (stores, the outbox), and turns it until
+// told to stop. When the session is lost, everything in here is gone with it: the next session finds the work in the
+// database again.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "config.hpp"
+#include "database.hpp"
+#include "drainer.hpp"
+#include "health.hpp"
+#include "metrics.hpp"
+#include "owned_store.hpp"
+#include "stop_signal.hpp"
+#include "transport.hpp"
+
+namespace objectlink {
+
+class Session {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  Session(const Config& config, Database& database, Transport& transport, Metrics& metrics, Health& health, StopSignal& stop);
+
+  // Runs until a stop is requested and what is under way has ended (or its deadline passed), or, with --once, until
+  // nothing is due. Returns an exit code. Throws DatabaseError when the session ends.
+  int run();
+
+ private:
+  struct Acquired {
+    std::int64_t epoch;
+    std::chrono::milliseconds wait;
+  };
+
+  void refresh(Time now);
+  void refresh_stores(Time now);
+  std::optional<Acquired> acquire(int resource);
+  bool turn(Time now, bool stopping);
+  void wait(Time now);
+  std::optional<std::chrono::milliseconds> look(Time now);
+  bool is_quiet() const;
+  void release_all();
+
+  SessionContext context_;
+  Health& health_;
+  StopSignal& stop_;
+  std::int64_t worker_ = 0;
+  std::unique_ptr<Drainer> drainer_;
+  std::int64_t drainer_epoch_ = 0;
+  std::map<int, std::unique_ptr<OwnedStore>> stores_;
+  std::string settings_;          // digest of the stores' options as last read
+  bool everything_owned_ = false;
+  Time next_refresh_{};
+  std::chrono::milliseconds idle_wait_{0};
+  bool nothing_due_ = false;
+};
+
+}  // namespace objectlink

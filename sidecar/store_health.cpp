@@ -1,0 +1,43 @@
+#include "store_health.hpp"
+
+#include <algorithm>
+
+namespace objectlink {
+
+using std::chrono::milliseconds;
+
+bool StoreHealth::succeeded() {
+  failures_ = 0;
+  pauses_ = 0;
+  return std::exchange(paused_until_, std::nullopt).has_value();
+}
+
+bool StoreHealth::failed(const S3Error& error, Time now) {
+  failures_ = std::min(failures_ + 1, 1'000'000u);
+  const bool clear_fault = error.klass == ErrorClass::store || error.klass == ErrorClass::credentials;
+  if (!clear_fault && failures_ < failures_max && !paused_until_) return false;
+  if (paused_until_ && now < *paused_until_) return false;
+  const bool was_well = !paused_until_;
+  // Half of it is fixed: a pause of no length would be none.
+  const milliseconds ceiling = backoff_ceiling(pause, pauses_);
+  paused_until_ = now + ceiling / 2 + full_jitter(pause, pauses_, rng_) / 2;
+  pauses_ = std::min(pauses_ + 1, 16u);
+  return was_well;
+}
+
+std::size_t StoreHealth::allowance(Time now, std::size_t in_flight, std::size_t wanted) const {
+  if (!paused_until_) return wanted;
+  if (now < *paused_until_ || in_flight > 0) return 0;
+  return std::min<std::size_t>(wanted, 1);
+}
+
+milliseconds StoreHealth::retry_delay(const S3Error& error, Time now) {
+  const Backoff& backoff = error.klass == ErrorClass::throttled ? throttled_backoff : transient_backoff;
+  milliseconds delay = ::objectlink::retry_delay(backoff, std::min(failures_, 8u), error.retry_after, rng_);
+  if (paused_until_ && *paused_until_ > now) {
+    delay = std::max(delay, std::chrono::ceil<milliseconds>(*paused_until_ - now));
+  }
+  return delay;
+}
+
+}  // namespace objectlink

@@ -1,0 +1,164 @@
+#include "transport.hpp"
+
+#include <exception>
+
+namespace objectlink {
+
+using std::chrono::steady_clock;
+
+// One store, in the transport's thread.
+struct Transport::Channel {
+  StoreConnection connection;
+  std::unique_ptr<S3RequestBuilder> builder;
+  std::string fault;  // why there is no builder
+  std::chrono::milliseconds clock_offset{0};
+  std::size_t active = 0;
+  std::deque<Request> queue;
+};
+
+namespace {
+
+HttpReply not_sent(HttpFailure failure, std::string error) {
+  HttpReply reply;
+  reply.outcome = HttpReply::Outcome::not_sent;
+  reply.failure = failure;
+  reply.error = std::move(error);
+  return reply;
+}
+
+constexpr std::chrono::milliseconds wait_max{1000};
+
+}  // namespace
+
+Transport::Transport(std::size_t max_transfers, WakeUp& replied)
+    : replied_(replied), client_([max_transfers] {
+        HttpClient::Options options;
+        options.max_transfers = max_transfers;
+        return options;
+      }()),
+      thread_([this] { run(); }) {}
+
+Transport::~Transport() {
+  stop_ = true;
+  client_.wake();
+  thread_.join();
+}
+
+void Transport::post(std::function<void()> command) {
+  {
+    const std::lock_guard lock(mutex_);
+    commands_.push_back(std::move(command));
+  }
+  client_.wake();
+}
+
+void Transport::configure(int store, StoreConnection connection) {
+  post([this, store, connection = std::move(connection)] {
+    auto& channel = channels_[store];
+    if (!channel) channel = std::make_unique<Channel>();
+    channel->connection = connection;
+    channel->fault.clear();
+    try {
+      channel->builder = std::make_unique<S3RequestBuilder>(connection.endpoint);
+    } catch (const std::exception& problem) {
+      channel->builder.reset();
+      channel->fault = problem.what();
+    }
+  });
+}
+
+void Transport::set_clock_offset(int store, std::chrono::milliseconds offset) {
+  post([this, store, offset] { channels_.at(store)->clock_offset = offset; });
+}
+
+void Transport::set_region(int store, std::string region) {
+  post([this, store, region = std::move(region)] {
+    if (auto& builder = channels_.at(store)->builder) builder->set_region(region);
+  });
+}
+
+void Transport::submit(int store, bool mutating, Build build, Done done) {
+  ++active_;
+  post([this, request = std::make_shared<Request>(Request{store, mutating, std::move(build), std::move(done), generation_})] {
+    Channel& channel = *channels_.at(request->store);
+    channel.queue.push_back(std::move(*request));
+    start_queued(channel);
+  });
+}
+
+void Transport::start_queued(Channel& channel) {
+  while (!channel.queue.empty() && channel.active < channel.connection.concurrency) {
+    Request request = std::move(channel.queue.front());
+    channel.queue.pop_front();
+    start(channel, std::move(request));
+  }
+}
+
+void Transport::start(Channel& channel, Request request) {
+  if (!channel.builder) return finish(std::move(request), not_sent(HttpFailure::local, channel.fault));
+  const CredentialsResult credentials = credentials_.get(channel.connection.profile);
+  if (!credentials) return finish(std::move(request), not_sent(HttpFailure::local, "no credentials: " + credentials.error));
+  HttpRequest http;
+  try {
+    http = request.build(*channel.builder, {*credentials.credentials, std::chrono::system_clock::now() + channel.clock_offset});
+  } catch (const std::exception& problem) {
+    return finish(std::move(request), not_sent(HttpFailure::local, problem.what()));
+  }
+  if (request.mutating) http.send_before = steady_clock::time_point(steady_clock::duration(lease_until_.load()));
+  ++channel.active;
+  auto shared = std::make_shared<Request>(std::move(request));
+  client_.start(std::move(http), [this, &channel, shared](HttpReply&& reply) {
+    --channel.active;
+    finish(std::move(*shared), std::move(reply));
+    start_queued(channel);
+  });
+}
+
+void Transport::finish(Request request, HttpReply reply) {
+  request.build = nullptr;  // frees what it holds (a body) here and now
+  {
+    const std::lock_guard lock(mutex_);
+    replies_.push_back({std::move(request.done), std::move(reply), request.generation});
+  }
+  replied_.ring();
+}
+
+void Transport::run() {
+  std::vector<std::function<void()>> commands;
+  while (!stop_) {
+    {
+      const std::lock_guard lock(mutex_);
+      commands.swap(commands_);
+    }
+    for (auto& command : commands) command();
+    const bool had_commands = !commands.empty();
+    commands.clear();
+    client_.run(had_commands ? std::chrono::milliseconds{0} : wait_max);
+  }
+}
+
+std::size_t Transport::take_replies() {
+  std::vector<Reply> replies;
+  {
+    const std::lock_guard lock(mutex_);
+    replies.swap(replies_);
+  }
+  for (Reply& reply : replies) {
+    --active_;
+    if (reply.generation == generation_) reply.done(reply.reply);
+  }
+  return replies.size();
+}
+
+void Transport::abandon() {
+  ++generation_;
+  post([this] {
+    for (auto& [store, channel] : channels_) {
+      std::deque<Request> dropped;
+      dropped.swap(channel->queue);
+      for (Request& request : dropped) finish(std::move(request), not_sent(HttpFailure::local, "abandoned"));
+    }
+  });
+}
+
+}  // namespace objectlink

@@ -1,0 +1,66 @@
+// What is due for one object, and what came of it? The rows that objectlink.due_work() gives and objectlink.settle() takes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/digest.hpp"
+#include "s3_error.hpp"
+
+namespace objectlink {
+
+class Rows;
+
+// Content of put() that waits to be uploaded.
+struct Payload {
+  std::int64_t size = 0;
+  Sha256 sha256{};
+  Md5 md5{};
+  bool chosen_key = false;                     // something else may be there already
+  std::shared_ptr<const std::string> content;  // small content comes with the work; else null
+};
+
+struct Work {
+  std::string key;
+  std::string state;  // as the registry had it: a result only counts while it still has
+  std::string due_at;
+  int attempts = 0;
+  int max_attempts = 1;
+  std::string version_id;
+  std::string content_type;
+  bool issued = false;  // deleting: a request may have gone out before
+  std::optional<Payload> payload;
+};
+
+std::vector<Work> read_work(const Rows& rows);
+
+enum class Outcome { stored, retry, failed, gone, unknown };
+const char* to_string(Outcome outcome);
+
+struct Result {
+  std::string key;
+  std::string state;
+  int attempts = 0;
+  Outcome outcome = Outcome::retry;
+  const char* cause = "";  // upload, verify, delete
+  std::optional<std::int64_t> size;
+  std::string etag;
+  std::string version_id;
+  std::string sha256_hex;
+  std::string content_type;
+  std::string request_id;
+  std::optional<S3Error> error;
+  std::chrono::milliseconds retry_after{0};
+  bool counted = false;  // the object's own fault: costs it an attempt
+};
+
+Result result_for(const Work& work, const char* cause, Outcome outcome);
+
+// The JSON array that objectlink.settle() takes. Text that is no UTF-8 is replaced, NUL left out.
+std::string to_json(const std::vector<Result>& results);
+
+}  // namespace objectlink
