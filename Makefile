@@ -1,0 +1,89 @@
+# The front door: everything is done from here with plain `make`. `make help` lists the goals.
+# The work itself is done by CMakeLists.txt (daemon, unit tests), extension/Makefile (PGXS) and test/run.
+# Nothing may be asked of the machine while this file is read: pg_config, cmake and python3 may not be there yet.
+
+BUILD     ?= build
+PREFIX    ?= /usr/local
+PG_CONFIG ?= pg_config
+JOBS      ?= $(shell nproc 2>/dev/null || echo 2)
+# One test by name, e.g. `make check-unit T=StorageRef.*`, `make check-sql T=attach`, `make check-e2e T=main_job`.
+T         ?=
+
+SUDO       = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+RUN        = OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) test/run $(if $(T),--test '$(T)')
+EXTENSION  = $(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG)
+
+.DEFAULT_GOAL := build
+.PHONY: help build extension daemon install uninstall demo sandbox \
+        check check-unit check-sql check-isolation check-e2e check-fault \
+        bench asan lint format clean packages-build packages-test packages-lint packages-bench
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+	  while IFS='|' read -r goal text; do printf '  make %-16s %s\n' "$$goal" "$$text"; done
+	@echo '  T=name picks one test in check-*; BUILD, PREFIX, PG_CONFIG, JOBS are as usual'
+
+build: extension daemon ## build extension and daemon (the default)
+
+extension: packages-build
+	@$(EXTENSION) -s $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) all
+
+daemon: $(BUILD)/Makefile
+	@cmake --build $(BUILD) --parallel $(JOBS)
+
+$(BUILD)/Makefile build-asan/Makefile: | packages-build
+	@cmake -S . -B $(@D) $(if $(filter build-asan/%,$@),-DSANITIZE=ON) --log-level=NOTICE
+
+install: build ## install the extension into PostgreSQL and objectlinkd into PREFIX/bin
+	@$(SUDO) $(EXTENSION) -s install
+	@$(SUDO) install -D -m 755 $(BUILD)/objectlinkd $(DESTDIR)$(PREFIX)/bin/objectlinkd
+
+uninstall: ## take both away again
+	@$(SUDO) $(EXTENSION) -s uninstall
+	@$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/objectlinkd
+
+demo: install packages-test ## the story, with real files, on throwaway servers (or S3_ENDPOINT=... your own store)
+	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) demo/run
+
+sandbox: install packages-test ## throwaway servers, daemon, one attached table, and psql; gone when psql ends
+	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) test/sandbox/session
+
+check: install packages-test ## every test but the long ones; installs what is missing first
+	@$(RUN) unit sql isolation e2e
+
+check-unit: daemon ## unit tests (GoogleTest), milliseconds each
+	@$(RUN) unit
+
+check-sql: install packages-test ## pg_regress pairs of sql/ and expected/ on a private cluster
+	@$(RUN) sql
+
+check-isolation: install packages-test ## races between sessions (test/isolation) on a private cluster
+	@$(RUN) isolation
+
+check-e2e: install packages-test ## the daemon between a real PostgreSQL and a real S3 server
+	@$(RUN) e2e
+
+check-fault: install packages-test ## crash loops and failing networks; takes minutes
+	@$(RUN) fault
+
+bench: install packages-test packages-bench ## measurements, with ratios to peers and limits
+	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) bench/run $(T)
+
+asan: install packages-test build-asan/Makefile ## unit and end-to-end tests under AddressSanitizer and UBSan
+	@cmake --build build-asan --parallel $(JOBS)
+	@OBJECTLINK_BUILD=build-asan PG_CONFIG=$(PG_CONFIG) test/run $(if $(T),--test '$(T)') unit e2e
+
+lint: daemon packages-lint ## clang-tidy, cppcheck and shellcheck
+	@tools/lint $(BUILD)
+
+format: packages-lint ## clang-format over all C++ sources
+	@find extension sidecar test bench \( -name '*.cpp' -o -name '*.hpp' \) -print0 2>/dev/null | xargs -0r clang-format -i
+
+clean: ## remove everything that was built
+	@rm -rf build build-asan $(BUILD)
+	@[ -z "$$(command -v $(PG_CONFIG))" ] || $(EXTENSION) -s clean
+
+# One after the other: apt does not like company.
+packages-test packages-lint packages-bench: packages-build
+packages-build packages-test packages-lint packages-bench: packages-%:
+	@tools/install-packages $*

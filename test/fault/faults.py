@@ -1,0 +1,178 @@
+"""What can happen to a request on its way to the store and back?
+
+Each function gets the exchange (see proxy.Exchange) and the rule's arguments, and answers with the reply for the
+client, or None when it has sent that itself; exchange.cut() does not return.
+"""
+import re
+import threading
+import time
+import xml.sax.saxutils
+
+from fault.http_message import Message, reply_message
+from fault.sigv4 import signed_headers
+
+DRIP_SECONDS_MAX = 600
+
+
+def error_body(code, message="injected by the fault proxy", resource=""):
+    return (f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message>'
+            f"<Resource>{resource}</Resource><RequestId>injected-by-proxy</RequestId></Error>").encode()
+
+
+def answer(exchange, status, code=None, body=None, headers=None):
+    """An answer that the store never gave. The request does not reach it."""
+    if body is None:
+        body = error_body(code) if code else b""
+    if exchange.operation.method == "HEAD":
+        return reply_message(status, b"", {"Content-Length": "0", **(headers or {})})
+    return reply_message(status, body, headers)
+
+
+def delay(exchange, seconds):
+    """Slow before the store sees it."""
+    time.sleep(seconds)
+    return exchange.forward()
+
+
+def delay_reply(exchange, seconds):
+    """The effect happens at once, the reply comes late."""
+    reply = exchange.forward()
+    time.sleep(seconds)
+    return reply
+
+
+def cut_before(exchange):
+    """The connection breaks before the request reached the store: no effect."""
+    exchange.cut()
+
+
+def cut_after(exchange):
+    """The effect happened, the reply is lost."""
+    exchange.forward()
+    exchange.cut()
+
+
+def replace_reply(exchange, status, code=None):
+    """The effect happened, the client is told of an error."""
+    exchange.forward()
+    return answer(exchange, status, code)
+
+
+def drip(exchange, bytes_at_once=1, pause=0.05):
+    """The reply comes in small pieces, headers included."""
+    data = exchange.forward().to_bytes()
+    deadline = time.monotonic() + DRIP_SECONDS_MAX
+    for start in range(0, len(data), bytes_at_once):
+        if time.monotonic() > deadline:
+            exchange.cut()
+        exchange.send(data[start:start + bytes_at_once])
+        time.sleep(pause)
+    exchange.operation.status = exchange.operation.upstream_status
+
+
+def truncate(exchange, keep=0.5):
+    """The reply ends in the middle of its body, though Content-Length promised more."""
+    reply = exchange.forward()
+    exchange.send(reply.head + reply.body[:int(len(reply.body) * keep)])
+    exchange.cut(graceful=True)
+
+
+def garbage(exchange, body=b"<html>not what you asked for \xff\x00"):
+    """Status and effect are true, the body is nonsense of consistent length."""
+    reply = exchange.forward()
+    head = re.sub(rb"\r\n(Content-Length|Transfer-Encoding):[^\r\n]*", b"", reply.head, flags=re.I)
+    head = head[:-2] + b"Content-Length: %d\r\n\r\n" % len(body)
+    return Message(head, body)
+
+
+def not_http(exchange, data=b"\x16\x03\x01 what is this\r\n\r\n"):
+    """Something that is no HTTP at all answers."""
+    exchange.send(data)
+    exchange.cut(graceful=True)
+
+
+def hold(exchange, gate, after):
+    """Stops at the gate, before the store sees the request or after it has answered."""
+    reply = exchange.forward() if after else None
+    if not gate.stop_here():
+        exchange.cut()
+    return reply or exchange.forward()
+
+
+def delete_errors(exchange, keys, code="InternalError", access_key=None, secret_key=None):
+    """DeleteObjects: these keys fail (and stay), the others are deleted, all inside an HTTP 200.
+
+    The others go to the store in a request that the proxy signs itself: the client's signature covers the body.
+    """
+    entries = re.findall(rb"<Object>.*?</Object>", exchange.request.body, re.S)
+    listed = {_key_of(entry): entry for entry in entries}
+    failing = [key for key in listed if _selected(key, keys)]
+    passing = [entry for key, entry in listed.items() if key not in failing]
+    inner = b""
+    if passing:
+        body = b"<Delete>" + b"".join(passing) + b"</Delete>"
+        reply = exchange.forward(_resigned(exchange, body, access_key, secret_key))
+        inner = b"".join(re.findall(rb"<(?:Deleted|Error)>.*?</(?:Deleted|Error)>", _unchunked(reply), re.S))
+    for key in failing:
+        inner += (f"<Error><Key>{xml.sax.saxutils.escape(key)}</Key><Code>{code}</Code>"
+                  "<Message>injected by the fault proxy</Message></Error>").encode()
+    return reply_message(200, b'<?xml version="1.0" encoding="UTF-8"?>'
+                              b'<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">' + inner
+                              + b"</DeleteResult>")
+
+
+def _key_of(entry):
+    return xml.sax.saxutils.unescape(
+        re.search(rb"<Key>(.*?)</Key>", entry, re.S).group(1).decode(), {"&quot;": '"', "&apos;": "'"})
+
+
+def _selected(key, keys):
+    return re.search(keys, key) is not None if isinstance(keys, str) else key in keys
+
+
+def _resigned(exchange, body, access_key, secret_key):
+    target = exchange.request.start_line().split()[1]
+    path, _, _ = target.partition("?")
+    headers = signed_headers("POST", exchange.upstream_host, path, "delete=", body, access_key, secret_key)
+    head = f"POST {path}?delete= HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return Message((head + "\r\n").encode("latin-1"), body)
+
+
+def _unchunked(reply):
+    if (reply.header("Transfer-Encoding") or "").lower() != "chunked":
+        return reply.body
+    body, rest = b"", reply.body
+    while True:
+        size_line, _, rest = rest.partition(b"\r\n")
+        size = int(size_line.split(b";")[0], 16)
+        if size == 0:
+            return body
+        body, rest = body + rest[:size], rest[size + 2:]
+
+
+class Gate:
+    """A place where requests stop until a test lets them go."""
+
+    SECONDS_MAX = 120
+
+    def __init__(self):
+        self._reached = threading.Event()
+        self._decided = threading.Event()
+        self._dropped = False
+
+    def stop_here(self):
+        self._reached.set()
+        self._decided.wait(self.SECONDS_MAX)
+        return not self._dropped
+
+    def wait_reached(self, seconds=30):
+        assert self._reached.wait(seconds), "no request reached the gate"
+
+    def open(self):
+        """The request goes on, even if its client is gone by now: it then arrives late."""
+        self._decided.set()
+
+    def drop(self):
+        """The request gets no further."""
+        self._dropped = True
+        self._decided.set()

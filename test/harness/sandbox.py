@@ -1,0 +1,37 @@
+"""How do tests start the servers of test/sandbox? Each gets a folder directly below /tmp: sockets need short paths,
+and the account that runs PostgreSQL must be able to enter it."""
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SANDBOX = ROOT / "test" / "sandbox"
+START_SECONDS_MAX = 180
+
+
+class Server:
+    def __init__(self, kind, *arguments):
+        """kind: a script of test/sandbox ("postgres", "s3"); arguments: as its start takes them."""
+        self.kind = kind
+        self.folder = Path(tempfile.mkdtemp(prefix=f"objectlink-{kind}.", dir="/tmp"))
+        try:
+            self.call("start", *arguments)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        words = shlex.split((self.folder / "env").read_text(), comments=True)
+        self.env = dict(word.split("=", 1) for word in words if "=" in word)
+
+    def call(self, verb, *arguments):
+        done = subprocess.run(
+            [SANDBOX / self.kind, verb, self.folder, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=START_SECONDS_MAX, check=False, env={**os.environ})
+        if done.returncode != 0:
+            raise RuntimeError(f"sandbox/{self.kind} {verb}: {done.stderr}")
+        return done.stdout
+
+    def remove(self):
+        self.call("remove")
