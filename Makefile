@@ -11,11 +11,12 @@ T         ?=
 
 SUDO       = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 RUN        = OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) test/run $(if $(T),--test '$(T)')
-EXTENSION  = $(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG)
+EXTENSION  = $(MAKE) -C extension PG_CONFIG=$(PG_CONFIG)
 
+MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
 .PHONY: help build extension daemon install uninstall demo sandbox \
-        check check-unit check-sql check-isolation check-e2e check-fault \
+        check check-unit check-oracle check-sql check-isolation check-e2e check-fault \
         bench asan lint format clean packages-build packages-test packages-lint packages-bench
 
 help: ## this list
@@ -49,10 +50,13 @@ sandbox: install packages-test ## throwaway servers, daemon, one attached table,
 	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) test/sandbox/session
 
 check: install packages-test ## every test but the long ones; installs what is missing first
-	@$(RUN) unit sql isolation e2e
+	@$(RUN) unit oracle sql isolation e2e
 
 check-unit: daemon ## unit tests (GoogleTest), milliseconds each
 	@$(RUN) unit
+
+check-oracle: daemon packages-test ## our signatures against botocore's, on thousands of random requests
+	@$(RUN) oracle
 
 check-sql: install packages-test ## pg_regress pairs of sql/ and expected/ on a private cluster
 	@$(RUN) sql
@@ -71,7 +75,7 @@ bench: install packages-test packages-bench ## measurements, with ratios to peer
 
 asan: install packages-test build-asan/Makefile ## unit and end-to-end tests under AddressSanitizer and UBSan
 	@cmake --build build-asan --parallel $(JOBS)
-	@OBJECTLINK_BUILD=build-asan PG_CONFIG=$(PG_CONFIG) test/run $(if $(T),--test '$(T)') unit e2e
+	@OBJECTLINK_BUILD=build-asan PG_CONFIG=$(PG_CONFIG) test/run $(if $(T),--test '$(T)') unit oracle e2e
 
 lint: daemon packages-lint ## clang-tidy, cppcheck and shellcheck
 	@tools/lint $(BUILD)

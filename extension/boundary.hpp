@@ -14,31 +14,32 @@
 
 namespace objectlink {
 
-/// An error on its way from the C++ phase to the PostgreSQL phase: fixed size, trivially destructible, allocates nothing.
+/// An error on its way from the C++ phase to the PostgreSQL phase: fixed size, trivially destructible, allocates
+/// nothing.
 struct Failure {
-    int sqlstate = 0; // 0: no failure
-    char message[256] = {};
-    char detail[512] = {};
-    char hint[512] = {};
+  int sqlstate = 0;  // 0: no failure
+  char message[256] = {};
+  char detail[512] = {};
+  char hint[512] = {};
 
-    /// Text that does not fit is cut at a character's boundary.
-    void set(int state, std::string_view message_text, std::string_view detail_text, std::string_view hint_text) noexcept;
+  /// Text that does not fit is cut at a character's boundary.
+  void set(int state, std::string_view message_text, std::string_view detail_text, std::string_view hint_text) noexcept;
 };
 
 /// Translates the exception being handled. Called inside a catch only; raises nothing.
-void set_from_exception(Failure &failure) noexcept;
+void set_from_exception(Failure& failure) noexcept;
 
 /// Runs the C++ phase. The body reports expected problems by failure.set().
-template <std::invocable<Failure &> Body>
-void guarded(Failure &failure, Body &&body) noexcept {
-    try {
-        body(failure);
-    } catch (...) {
-        set_from_exception(failure);
-    }
+template <std::invocable<Failure&> Body>
+void guarded(Failure& failure, Body&& body) noexcept {
+  try {
+    body(failure);
+  } catch (...) {
+    set_from_exception(failure);
+  }
 }
 
 /// Raises the failure, if it is one.
-void raise_failure(const Failure &failure);
+void raise_failure(const Failure& failure);
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -6,6 +6,6 @@
 namespace objectlink {
 
 /// The column, or nullptr. Dropped columns have no name.
-const FormData_pg_attribute *find_column(TupleDesc columns, const char *name) noexcept;
+const FormData_pg_attribute* find_column(TupleDesc columns, const char* name) noexcept;
 
-} // namespace objectlink
+}  // namespace objectlink

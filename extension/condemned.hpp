@@ -11,4 +11,4 @@ namespace objectlink {
 /// isolation level. The caller holds the outbox open: a mark committed later then waits for this transaction.
 void refuse_condemned(Datum ref, RefParts parts);
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -6,4 +6,4 @@ namespace objectlink {
 /// Rings at commit, at most once a transaction, as the setting objectlink.notify says. Cheap when called again.
 void ring_doorbell();
 
-} // namespace objectlink
+}  // namespace objectlink

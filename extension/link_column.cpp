@@ -14,128 +14,121 @@ namespace objectlink {
 namespace {
 
 constexpr long triggers_expected = 32;
-constexpr long triggers_max = 8192; // then all are forgotten; a bound, not a tuning knob
+constexpr long triggers_max = 8192;  // then all are forgotten; a bound, not a tuning knob
 
 // What was learned about one trigger's column. Checked against the relation before use, so it needs no invalidation.
 struct Learned {
-    Oid trigger; // the hash key; each partition has a trigger of its own
-    Oid type;
-    AttrNumber number;
-    bool is_text;
+  Oid trigger;  // the hash key; each partition has a trigger of its own
+  Oid type;
+  AttrNumber number;
+  bool is_text;
 };
 
-HTAB *learned = nullptr;
+HTAB* learned = nullptr;
 
-bool still_true(const Learned &entry, TupleDesc columns, const char *name) {
-    if (entry.number > columns->natts)
-        return false;
-    const FormData_pg_attribute *column = TupleDescAttr(columns, entry.number - 1);
-    return !column->attisdropped && column->atttypid == entry.type && std::strcmp(NameStr(column->attname), name) == 0;
+bool still_true(const Learned& entry, TupleDesc columns, const char* name) {
+  if (entry.number > columns->natts) return false;
+  const FormData_pg_attribute* column = TupleDescAttr(columns, entry.number - 1);
+  return !column->attisdropped && column->atttypid == entry.type && std::strcmp(NameStr(column->attname), name) == 0;
 }
 
 Oid storage_ref_type() {
-    return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("storage_ref"), ObjectIdGetDatum(own_schema()));
+  return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("storage_ref"), ObjectIdGetDatum(own_schema()));
 }
 
-const FormData_pg_attribute *column_named(Relation relation, const char *name) {
-    const FormData_pg_attribute *const column = find_column(RelationGetDescr(relation), name);
-    if (column != nullptr)
-        return column;
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
-            errmsg("column \"%s\" of relation \"%s\" does not exist", name, RelationGetRelationName(relation)),
-            errdetail("The column is attached to objectlink, but was renamed or dropped."),
-            errhint("Attach the column under its present name with objectlink.attach()."));
+const FormData_pg_attribute* column_named(Relation relation, const char* name) {
+  const FormData_pg_attribute* const column = find_column(RelationGetDescr(relation), name);
+  if (column != nullptr) return column;
+  ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
+          errmsg("column \"%s\" of relation \"%s\" does not exist", name, RelationGetRelationName(relation)),
+          errdetail("The column is attached to objectlink, but was renamed or dropped."),
+          errhint("Attach the column under its present name with objectlink.attach()."));
 }
 
-Learned learn(const TriggerData &fired, const LinkArguments &arguments) {
-    const FormData_pg_attribute *const column = column_named(fired.tg_relation, arguments.column);
-    const Oid base = getBaseType(column->atttypid);
-    const bool is_ref = base == storage_ref_type();
-    const bool is_text = base == TEXTOID || base == VARCHAROID;
-    if (!is_ref && !is_text)
-        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
-                errmsg("column \"%s\" of relation \"%s\" has type %s", arguments.column, RelationGetRelationName(fired.tg_relation),
-                       format_type_be(column->atttypid)),
-                errdetail("Links are held by columns of type objectlink.storage_ref or text."),
-                errhint("Detach the column with objectlink.detach() before changing its type."));
-    if (is_text != (arguments.store != nullptr))
-        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
-                errmsg("column \"%s\" of relation \"%s\" has type %s", arguments.column, RelationGetRelationName(fired.tg_relation),
-                       format_type_be(column->atttypid)),
-                is_text ? errdetail("It was attached as a storage_ref, without the name of a store.")
-                        : errdetail("It was attached as a text column, with the name of a store."),
-                errhint("Attach the column again with objectlink.attach()."));
-    return {fired.tg_trigger->tgoid, column->atttypid, column->attnum, is_text};
+Learned learn(const TriggerData& fired, const LinkArguments& arguments) {
+  const FormData_pg_attribute* const column = column_named(fired.tg_relation, arguments.column);
+  const Oid base = getBaseType(column->atttypid);
+  const bool is_ref = base == storage_ref_type();
+  const bool is_text = base == TEXTOID || base == VARCHAROID;
+  if (!is_ref && !is_text)
+    ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+            errmsg("column \"%s\" of relation \"%s\" has type %s", arguments.column,
+                   RelationGetRelationName(fired.tg_relation), format_type_be(column->atttypid)),
+            errdetail("Links are held by columns of type objectlink.storage_ref or text."),
+            errhint("Detach the column with objectlink.detach() before changing its type."));
+  if (is_text != (arguments.store != nullptr))
+    ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+            errmsg("column \"%s\" of relation \"%s\" has type %s", arguments.column,
+                   RelationGetRelationName(fired.tg_relation), format_type_be(column->atttypid)),
+            is_text ? errdetail("It was attached as a storage_ref, without the name of a store.")
+                    : errdetail("It was attached as a text column, with the name of a store."),
+            errhint("Attach the column again with objectlink.attach()."));
+  return {fired.tg_trigger->tgoid, column->atttypid, column->attnum, is_text};
 }
 
 void make_hash() {
-    if (learned != nullptr) {
-        hash_destroy(learned);
-        learned = nullptr;
-    }
-    HASHCTL control = {};
-    control.keysize = sizeof(Oid);
-    control.entrysize = sizeof(Learned);
-    learned = hash_create("objectlink link columns", triggers_expected, &control, HASH_ELEM | HASH_BLOBS);
+  if (learned != nullptr) {
+    hash_destroy(learned);
+    learned = nullptr;
+  }
+  HASHCTL control = {};
+  control.keysize = sizeof(Oid);
+  control.entrysize = sizeof(Learned);
+  learned = hash_create("objectlink link columns", triggers_expected, &control, HASH_ELEM | HASH_BLOBS);
 }
 
 // s3://<store>/<key>
-Datum ref_of_key(const char *store, std::string_view key) {
-    const std::size_t store_bytes = std::strlen(store);
-    const std::size_t bytes = VARHDRSZ + ref_scheme.size() + store_bytes + 1 + key.size();
-    auto *const value = static_cast<struct varlena *>(palloc(bytes));
-    SET_VARSIZE(value, bytes);
-    char *to = VARDATA(value);
-    to += ref_scheme.copy(to, ref_scheme.size());
-    std::memcpy(to, store, store_bytes);
-    to += store_bytes;
-    *to++ = '/';
-    key.copy(to, key.size());
-    return PointerGetDatum(value);
+Datum ref_of_key(const char* store, std::string_view key) {
+  const std::size_t store_bytes = std::strlen(store);
+  const std::size_t bytes = VARHDRSZ + ref_scheme.size() + store_bytes + 1 + key.size();
+  auto* const value = static_cast<struct varlena*>(palloc(bytes));
+  SET_VARSIZE(value, bytes);
+  char* to = VARDATA(value);
+  to += ref_scheme.copy(to, ref_scheme.size());
+  std::memcpy(to, store, store_bytes);
+  to += store_bytes;
+  *to++ = '/';
+  key.copy(to, key.size());
+  return PointerGetDatum(value);
 }
 
-} // namespace
+}  // namespace
 
-LinkArguments read_link_arguments(const Trigger &trigger) {
-    if (trigger.tgnargs != 2 && trigger.tgnargs != 3)
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("trigger \"%s\" has %d arguments instead of 2 or 3", trigger.tgname, trigger.tgnargs),
-                errhint("Attach columns with objectlink.attach() only."));
-    return {pg_strtoint32(trigger.tgargs[0]), trigger.tgargs[1], trigger.tgnargs == 3 ? trigger.tgargs[2] : nullptr};
+LinkArguments read_link_arguments(const Trigger& trigger) {
+  if (trigger.tgnargs != 2 && trigger.tgnargs != 3)
+    ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("trigger \"%s\" has %d arguments instead of 2 or 3", trigger.tgname, trigger.tgnargs),
+            errhint("Attach columns with objectlink.attach() only."));
+  return {pg_strtoint32(trigger.tgargs[0]), trigger.tgargs[1], trigger.tgnargs == 3 ? trigger.tgargs[2] : nullptr};
 }
 
-LinkColumn find_link_column(const TriggerData &fired, const LinkArguments &arguments) {
-    if (learned == nullptr || hash_get_num_entries(learned) >= triggers_max)
-        make_hash();
-    const Oid trigger = fired.tg_trigger->tgoid;
-    bool found = false;
-    auto *entry = static_cast<Learned *>(hash_search(learned, &trigger, HASH_FIND, &found));
-    if (entry == nullptr || !still_true(*entry, RelationGetDescr(fired.tg_relation), arguments.column)) {
-        const Learned fresh = learn(fired, arguments);
-        entry = static_cast<Learned *>(hash_search(learned, &trigger, HASH_ENTER, &found));
-        *entry = fresh;
-    }
-    return {entry->number, entry->is_text};
+LinkColumn find_link_column(const TriggerData& fired, const LinkArguments& arguments) {
+  if (learned == nullptr || hash_get_num_entries(learned) >= triggers_max) make_hash();
+  const Oid trigger = fired.tg_trigger->tgoid;
+  bool found = false;
+  auto* entry = static_cast<Learned*>(hash_search(learned, &trigger, HASH_FIND, &found));
+  if (entry == nullptr || !still_true(*entry, RelationGetDescr(fired.tg_relation), arguments.column)) {
+    const Learned fresh = learn(fired, arguments);
+    entry = static_cast<Learned*>(hash_search(learned, &trigger, HASH_ENTER, &found));
+    *entry = fresh;
+  }
+  return {entry->number, entry->is_text};
 }
 
-std::optional<Datum> link_of(TupleTableSlot *row, LinkColumn column, const LinkArguments &arguments, RowSide side) {
-    bool is_null = true;
-    const Datum value = slot_getattr(row, column.number, &is_null);
-    if (is_null)
-        return std::nullopt;
-    struct varlena *const packed = PG_DETOAST_DATUM_PACKED(value);
-    if (!column.is_text)
-        return PointerGetDatum(packed);
+std::optional<Datum> link_of(TupleTableSlot* row, LinkColumn column, const LinkArguments& arguments, RowSide side) {
+  bool is_null = true;
+  const Datum value = slot_getattr(row, column.number, &is_null);
+  if (is_null) return std::nullopt;
+  struct varlena* const packed = PG_DETOAST_DATUM_PACKED(value);
+  if (!column.is_text) return PointerGetDatum(packed);
 
-    const std::string_view key = varlena_bytes(packed);
-    if (key.empty())
-        return std::nullopt;
-    if (const RefProblem problem = check_key(key)) {
-        if (side == RowSide::before)
-            return std::nullopt;
-        raise_ref_problem("key", key, problem);
-    }
-    return ref_of_key(arguments.store, key);
+  const std::string_view key = varlena_bytes(packed);
+  if (key.empty()) return std::nullopt;
+  if (const RefProblem problem = check_key(key)) {
+    if (side == RowSide::before) return std::nullopt;
+    raise_ref_problem(RefPart::key, key, problem);
+  }
+  return ref_of_key(arguments.store, key);
 }
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -12,53 +12,48 @@ namespace objectlink {
 
 namespace {
 
-const TriggerData &fired_trigger(FunctionCallInfo fcinfo) {
-    if (!CALLED_AS_TRIGGER(fcinfo))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("function \"link_trigger\" was not called as a trigger"));
-    const auto &fired = *reinterpret_cast<const TriggerData *>(fcinfo->context);
-    if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("function \"link_trigger\" must be fired AFTER, FOR EACH ROW"));
-    return fired;
+const TriggerData& fired_trigger(FunctionCallInfo fcinfo) {
+  if (!CALLED_AS_TRIGGER(fcinfo))
+    ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("function \"link_trigger\" was not called as a trigger"));
+  const auto& fired = *reinterpret_cast<const TriggerData*>(fcinfo->context);
+  if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
+    ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("function \"link_trigger\" must be fired AFTER, FOR EACH ROW"));
+  return fired;
 }
 
 void link(std::int32_t attachment, Datum ref) {
-    const RefParts parts = split_storage_ref(datum_bytes(ref));
-    check_store_access(parts, GetUserId());
-    // After the outbox was locked: a key condemned from here on waits for this transaction.
-    refuse_condemned(ref, parts);
-    append({.op = OutboxOp::link, .attachment = attachment, .ref = ref});
+  const RefParts parts = split_storage_ref(datum_bytes(ref));
+  check_store_access(parts, GetUserId());
+  // After the outbox was locked: a key condemned from here on waits for this transaction.
+  refuse_condemned(ref, parts);
+  append({.op = OutboxOp::link, .attachment = attachment, .ref = ref});
 }
 
-} // namespace
+}  // namespace
 
 OBJECTLINK_FUNCTION(link_trigger) {
-    const TriggerData &fired = fired_trigger(fcinfo);
-    const LinkArguments arguments = read_link_arguments(*fired.tg_trigger);
-    const LinkColumn column = find_link_column(fired, arguments);
+  const TriggerData& fired = fired_trigger(fcinfo);
+  const LinkArguments arguments = read_link_arguments(*fired.tg_trigger);
+  const LinkColumn column = find_link_column(fired, arguments);
 
-    std::optional<Datum> before;
-    std::optional<Datum> after;
-    if (TRIGGER_FIRED_BY_INSERT(fired.tg_event)) {
-        after = link_of(fired.tg_trigslot, column, arguments, RowSide::after);
-    } else {
-        before = link_of(fired.tg_trigslot, column, arguments, RowSide::before);
-        if (TRIGGER_FIRED_BY_UPDATE(fired.tg_event))
-            after = link_of(fired.tg_newslot, column, arguments, RowSide::after);
-    }
-    if (!before && !after)
-        return PointerGetDatum(nullptr);
-    if (before && after && datum_bytes(*before) == datum_bytes(*after))
-        return PointerGetDatum(nullptr);
+  std::optional<Datum> before;
+  std::optional<Datum> after;
+  if (TRIGGER_FIRED_BY_INSERT(fired.tg_event)) {
+    after = link_of(fired.tg_trigslot, column, arguments, RowSide::after);
+  } else {
+    before = link_of(fired.tg_trigslot, column, arguments, RowSide::before);
+    if (TRIGGER_FIRED_BY_UPDATE(fired.tg_event)) after = link_of(fired.tg_newslot, column, arguments, RowSide::after);
+  }
+  if (!before && !after) return PointerGetDatum(nullptr);
+  if (before && after && datum_bytes(*before) == datum_bytes(*after)) return PointerGetDatum(nullptr);
 
-    lock_outbox();
-    if (before)
-        append({.op = OutboxOp::unlink, .attachment = arguments.attachment, .ref = *before});
-    if (after)
-        link(arguments.attachment, *after);
-    ring_doorbell();
-    return PointerGetDatum(nullptr);
+  lock_outbox();
+  if (before) append({.op = OutboxOp::unlink, .attachment = arguments.attachment, .ref = *before});
+  if (after) link(arguments.attachment, *after);
+  ring_doorbell();
+  return PointerGetDatum(nullptr);
 }
 
-} // namespace objectlink
+}  // namespace objectlink

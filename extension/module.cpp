@@ -13,9 +13,9 @@ PGDLLEXPORT void _PG_init(void);
 }
 
 void _PG_init(void) {
-    objectlink::define_settings();
-    objectlink::watch_own_tables();
-    objectlink::watch_transactions();
-    objectlink::watch_stores();
-    objectlink::watch_outbox();
+  objectlink::define_settings();
+  objectlink::watch_own_tables();
+  objectlink::watch_transactions();
+  objectlink::watch_stores();
+  objectlink::watch_outbox();
 }

@@ -1,8 +1,8 @@
 // Collects rows for the outbox. This is the hot path of every INSERT into an attached table.
 //
-// A row must be written by the (sub)transaction that said it, or by a parent into which that one was committed: a row of
-// the parent written inside a savepoint would vanish with the savepoint. So each row remembers its nesting level, and the
-// rows of the current level, always the last ones, are written
+// A row must be written by the (sub)transaction that said it: a row of the parent written inside a savepoint would
+// vanish with the savepoint. So each row remembers its nesting level, and the rows of the current level, which are
+// always the last ones, are written
 //   - when there is no room for another one,
 //   - when a query ends, so that later statements of the transaction see them,
 //   - when a savepoint is about to be released, and when the transaction is about to commit or to be prepared.
@@ -23,128 +23,119 @@ namespace {
 constexpr std::size_t ref_memory_bytes = 64 * 1024;
 
 struct Collected {
-    std::size_t count = 0;
-    std::array<OutboxRow, outbox_rows_max> rows = {};
-    std::array<int, outbox_rows_max> levels = {};       // never fall
-    std::array<std::size_t, outbox_rows_max> starts = {}; // of each row's part of the memory
-    std::size_t memory_used = 0;
-    alignas(MAXIMUM_ALIGNOF) std::array<char, ref_memory_bytes> memory = {};
+  std::size_t count = 0;
+  std::array<OutboxRow, outbox_rows_max> rows = {};
+  std::array<int, outbox_rows_max> levels = {};          // never fall
+  std::array<std::size_t, outbox_rows_max> starts = {};  // of each row's part of the memory
+  std::size_t memory_used = 0;
+  alignas(MAXIMUM_ALIGNOF) std::array<char, ref_memory_bytes> memory = {};
 };
 
 Collected collected;
 ExecutorFinish_hook_type next_executor_finish = nullptr;
 
 void drop_from(std::size_t first) noexcept {
-    if (first >= collected.count)
-        return;
-    collected.memory_used = collected.starts[first];
-    collected.count = first;
+  if (first >= collected.count) return;
+  collected.memory_used = collected.starts[first];
+  collected.count = first;
 }
 
 // The first row of this nesting level or of one inside it.
 std::size_t first_of(int level) noexcept {
-    std::size_t first = collected.count;
-    while (first > 0 && collected.levels[first - 1] >= level)
-        --first;
-    return first;
+  std::size_t first = collected.count;
+  while (first > 0 && collected.levels[first - 1] >= level) --first;
+  return first;
 }
 
 void write_level() {
-    const std::size_t first = first_of(GetCurrentTransactionNestLevel());
-    if (first == collected.count)
-        return;
-    write_outbox({collected.rows.data() + first, collected.count - first});
-    drop_from(first);
+  const std::size_t first = first_of(GetCurrentTransactionNestLevel());
+  if (first == collected.count) return;
+  write_outbox({collected.rows.data() + first, collected.count - first});
+  drop_from(first);
 }
 
-std::size_t ref_bytes(const OutboxRow &row) { return row.ref ? VARSIZE_ANY(DatumGetPointer(*row.ref)) : 0; }
+std::size_t ref_bytes(const OutboxRow& row) { return row.ref ? VARSIZE_ANY(DatumGetPointer(*row.ref)) : 0; }
 
 bool has_room(std::size_t bytes) noexcept {
-    return collected.count < outbox_rows_max && MAXALIGN(collected.memory_used) + bytes <= ref_memory_bytes;
+  return collected.count < outbox_rows_max && MAXALIGN(collected.memory_used) + bytes <= ref_memory_bytes;
 }
 
-void collect(const OutboxRow &row, std::size_t bytes) {
-    const std::size_t i = collected.count;
-    const std::size_t start = collected.memory_used;
-    collected.rows[i] = row;
-    if (row.ref) {
-        char *const copy = collected.memory.data() + MAXALIGN(start);
-        std::memcpy(copy, DatumGetPointer(*row.ref), bytes);
-        collected.rows[i].ref = PointerGetDatum(copy);
-        collected.memory_used = MAXALIGN(start) + bytes;
-    }
-    collected.starts[i] = start;
-    collected.levels[i] = GetCurrentTransactionNestLevel();
-    collected.count = i + 1;
+void collect(const OutboxRow& row, std::size_t bytes) {
+  const std::size_t i = collected.count;
+  const std::size_t start = collected.memory_used;
+  collected.rows[i] = row;
+  if (row.ref) {
+    char* const copy = collected.memory.data() + MAXALIGN(start);
+    std::memcpy(copy, DatumGetPointer(*row.ref), bytes);
+    collected.rows[i].ref = PointerGetDatum(copy);
+    collected.memory_used = MAXALIGN(start) + bytes;
+  }
+  collected.starts[i] = start;
+  collected.levels[i] = GetCurrentTransactionNestLevel();
+  collected.count = i + 1;
 }
 
-void at_query_end(QueryDesc *query) {
-    if (next_executor_finish != nullptr)
-        next_executor_finish(query);
-    else
-        standard_ExecutorFinish(query);
-    if (collected.count > 0)
-        write_level();
+void at_query_end(QueryDesc* query) {
+  if (next_executor_finish != nullptr)
+    next_executor_finish(query);
+  else
+    standard_ExecutorFinish(query);
+  // A parallel query can't write; it can only meet rows that COPY left, which then wait for the next chance.
+  if (collected.count > 0 && !IsInParallelMode()) write_level();
 }
 
-void at_transaction_event(XactEvent event, [[maybe_unused]] void *arg) {
-    switch (event) {
+void at_transaction_event(XactEvent event, [[maybe_unused]] void* arg) {
+  switch (event) {
     case XACT_EVENT_PRE_COMMIT:
     case XACT_EVENT_PRE_PREPARE:
-        // Nothing to tell a daemon if the transaction dropped the extension.
-        if (collected.count > 0 && own_table_exists(OwnTable::outbox))
-            write_level();
-        break;
+      // Nothing to tell a daemon if the transaction dropped the extension.
+      if (collected.count > 0 && own_table_exists(OwnTable::outbox)) write_level();
+      break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:
-    case XACT_EVENT_PREPARE:
-        drop_from(0);
-        break;
+    case XACT_EVENT_PREPARE: drop_from(0); break;
     case XACT_EVENT_PARALLEL_PRE_COMMIT:
     case XACT_EVENT_PARALLEL_COMMIT:
-    case XACT_EVENT_PARALLEL_ABORT:
-        break;
-    }
+    case XACT_EVENT_PARALLEL_ABORT: break;
+  }
 }
 
-void at_savepoint_event(SubXactEvent event, [[maybe_unused]] SubTransactionId mine, [[maybe_unused]] SubTransactionId parent,
-                        [[maybe_unused]] void *arg) {
-    if (collected.count == 0)
-        return;
-    if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
-        write_level();
-    else if (event == SUBXACT_EVENT_ABORT_SUB)
-        drop_from(first_of(GetCurrentTransactionNestLevel()));
+void at_savepoint_event(SubXactEvent event, [[maybe_unused]] SubTransactionId mine,
+                        [[maybe_unused]] SubTransactionId parent, [[maybe_unused]] void* arg) {
+  if (collected.count == 0) return;
+  if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+    write_level();
+  else if (event == SUBXACT_EVENT_ABORT_SUB)
+    drop_from(first_of(GetCurrentTransactionNestLevel()));
 }
 
-} // namespace
+}  // namespace
 
 void lock_outbox() {
-    if (established(Fact::outbox_locked))
-        return;
-    LockRelationOid(own_table(OwnTable::outbox), RowExclusiveLock);
-    establish(Fact::outbox_locked);
+  if (established(Fact::outbox_locked)) return;
+  LockRelationOid(own_table(OwnTable::outbox), RowExclusiveLock);
+  establish(Fact::outbox_locked);
 }
 
-void append(const OutboxRow &row) {
-    Assert(established(Fact::outbox_locked));
-    const std::size_t bytes = ref_bytes(row);
+void append(const OutboxRow& row) {
+  Assert(established(Fact::outbox_locked));
+  const std::size_t bytes = ref_bytes(row);
+  if (!has_room(bytes)) {
+    write_level();
+    // Rows of an outer level may still fill it; they can't be written from in here.
     if (!has_room(bytes)) {
-        write_level();
-        // Rows of an outer level may still fill it; they can't be written from in here.
-        if (!has_room(bytes)) {
-            write_outbox({&row, 1});
-            return;
-        }
+      write_outbox({&row, 1});
+      return;
     }
-    collect(row, bytes);
+  }
+  collect(row, bytes);
 }
 
 void watch_outbox() {
-    RegisterXactCallback(at_transaction_event, nullptr);
-    RegisterSubXactCallback(at_savepoint_event, nullptr);
-    next_executor_finish = ExecutorFinish_hook;
-    ExecutorFinish_hook = at_query_end;
+  RegisterXactCallback(at_transaction_event, nullptr);
+  RegisterSubXactCallback(at_savepoint_event, nullptr);
+  next_executor_finish = ExecutorFinish_hook;
+  ExecutorFinish_hook = at_query_end;
 }
 
-} // namespace objectlink
+}  // namespace objectlink

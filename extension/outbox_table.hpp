@@ -13,4 +13,4 @@ inline constexpr std::size_t outbox_rows_max = 256;
 /// Writes the rows in the current (sub)transaction. The outbox must be locked.
 void write_outbox(std::span<const OutboxRow> rows);
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -13,8 +13,8 @@ Oid own_table(OwnTable table);
 /// Whether there is such a table.
 bool own_table_exists(OwnTable table);
 
-/// Changes whenever what was learned about the table may have become stale. Read it before learning, so that a change in
-/// between is noticed.
+/// Changes whenever what was learned about the table may have become stale. Read it before learning, so that a change
+/// in between is noticed.
 std::uint64_t own_table_version(OwnTable table) noexcept;
 
 /// OID of the schema objectlink; raises undefined_schema if there is none.
@@ -23,4 +23,4 @@ Oid own_schema();
 /// Registers for changes of tables; called once, when the module is loaded.
 void watch_own_tables();
 
-} // namespace objectlink
+}  // namespace objectlink

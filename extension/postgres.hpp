@@ -10,9 +10,9 @@
 extern "C" {
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "access/tableam.h"
@@ -54,21 +54,21 @@ extern "C" {
 }
 
 // Defines a function that SQL can call by the symbol objectlink_<name>.
-#define OBJECTLINK_FUNCTION(name)                                                                                      \
-    extern "C" {                                                                                                       \
-    PGDLLEXPORT Datum objectlink_##name(FunctionCallInfo fcinfo);                                                      \
-    PG_FUNCTION_INFO_V1(objectlink_##name);                                                                            \
-    }                                                                                                                  \
-    Datum objectlink_##name([[maybe_unused]] FunctionCallInfo fcinfo)
+#define OBJECTLINK_FUNCTION(name)                               \
+  extern "C" {                                                  \
+  PGDLLEXPORT Datum objectlink_##name(FunctionCallInfo fcinfo); \
+  PG_FUNCTION_INFO_V1(objectlink_##name);                       \
+  }                                                             \
+  Datum objectlink_##name([[maybe_unused]] FunctionCallInfo fcinfo)
 
 namespace objectlink {
 
 /// The bytes of a detoasted (perhaps short-headed) varlena. Valid as long as the varlena.
-inline std::string_view varlena_bytes(const struct varlena *value) {
-    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+inline std::string_view varlena_bytes(const struct varlena* value) {
+  return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
 /// Bytes of a datum of a type that is stored like text; detoasts into the current memory context where needed.
 inline std::string_view datum_bytes(Datum datum) { return varlena_bytes(PG_DETOAST_DATUM_PACKED(datum)); }
 
-} // namespace objectlink
+}  // namespace objectlink

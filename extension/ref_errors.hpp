@@ -7,7 +7,9 @@
 
 namespace objectlink {
 
-/// Raises invalid_parameter_value: `what` ("storage_ref", "store name", "key") is invalid, and where.
-[[noreturn]] void raise_ref_problem(const char *what, std::string_view text, RefProblem problem);
+enum class RefPart : std::uint8_t { whole, store, key };
 
-} // namespace objectlink
+/// Raises invalid_parameter_value: this text is no valid reference, store name or key; what is wrong, and where.
+[[noreturn]] void raise_ref_problem(RefPart part, std::string_view text, RefProblem problem);
+
+}  // namespace objectlink

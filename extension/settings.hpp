@@ -5,9 +5,9 @@ namespace objectlink {
 
 /// objectlink.notify: when a writing transaction wakes the daemon.
 enum class Notify : int {
-    automatic, // if the daemon says it is asleep, and two-phase commit is off
-    always,
-    never,
+  automatic,  // if the daemon says it is asleep, and two-phase commit is off
+  always,
+  never,
 };
 
 Notify notify_setting() noexcept;
@@ -15,4 +15,4 @@ Notify notify_setting() noexcept;
 /// Defines the settings; called once, when the module is loaded.
 void define_settings();
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -1,5 +1,5 @@
-// May this user link this key in this store? The store must be a foreign server of objectlink, the user needs USAGE on it,
-// and the key must be below the store's prefix and not objectlink's own.
+// May this user link this key in this store? The store must be a foreign server of objectlink, the user needs USAGE on
+// it, and the key must be below the store's prefix and not objectlink's own.
 #pragma once
 
 #include "core/storage_ref.hpp"
@@ -15,4 +15,4 @@ void check_store_access(RefParts parts, Oid user);
 /// Registers for changes of foreign servers; called once, when the module is loaded.
 void watch_stores();
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -7,9 +7,9 @@
 namespace objectlink {
 
 enum class Fact : std::uint8_t {
-    outbox_locked,  // RowExclusiveLock on the outbox
-    condemned_read, // the marks of condemned keys, after that lock was taken
-    bell_answered,  // the daemon was rung, or needs no ring
+  outbox_locked,   // RowExclusiveLock on the outbox
+  condemned_read,  // the marks of condemned keys, after that lock was taken
+  bell_answered,   // the daemon was rung, or needs no ring
 };
 
 /// Whether the fact was established in this transaction and not undone by a rolled back savepoint.
@@ -24,4 +24,4 @@ std::uint64_t transaction_number() noexcept;
 /// Registers for ends of transactions; called once, when the module is loaded.
 void watch_transactions();
 
-} // namespace objectlink
+}  // namespace objectlink

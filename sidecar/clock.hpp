@@ -22,8 +22,8 @@ class SystemClock final : public Clock {
 // Stands still until moved. For tests; one thread.
 class ManualClock final : public Clock {
  public:
-  explicit ManualClock(std::chrono::system_clock::time_point start = std::chrono::system_clock::time_point{
-                           std::chrono::seconds{1'700'000'000}})
+  explicit ManualClock(std::chrono::system_clock::time_point start =
+                           std::chrono::system_clock::time_point{std::chrono::seconds{1'700'000'000}})
       : now_(start), steady_(std::chrono::hours{1}) {}
 
   std::chrono::system_clock::time_point now() const override { return now_; }

@@ -68,10 +68,10 @@ CredentialsResult SharedCredentials::get(const std::string& profile) {
 }
 
 CredentialsResult SharedCredentials::from_environment() const {
-  CredentialsResult result = checked({environment_("AWS_ACCESS_KEY_ID").value_or(""),
-                                      Secret(environment_("AWS_SECRET_ACCESS_KEY").value_or("")),
-                                      Secret(environment_("AWS_SESSION_TOKEN").value_or(""))},
-                                     "the environment", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
+  CredentialsResult result = checked(
+      {environment_("AWS_ACCESS_KEY_ID").value_or(""), Secret(environment_("AWS_SECRET_ACCESS_KEY").value_or("")),
+       Secret(environment_("AWS_SESSION_TOKEN").value_or(""))},
+      "the environment", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
   if (const auto expiration = environment_("AWS_CREDENTIAL_EXPIRATION"); result && expiration)
     result.credentials->expires_at = parse_iso8601(*expiration);
   return result;
@@ -116,8 +116,7 @@ CredentialsResult SharedCredentials::from_files(const std::string& profile) {
       looked_at += " (the profile holds no access key)";
       continue;
     }
-    if (file.readable_by_others())
-      warning = place.path + " can be read by other users: chmod 600 it";
+    if (file.readable_by_others()) warning = place.path + " can be read by other users: chmod 600 it";
     CredentialsResult result =
         checked({std::string(id.reveal()), secret, setting(found->second, "aws_session_token")},
                 "profile \"" + profile + "\" in " + place.path, "aws_access_key_id", "aws_secret_access_key");

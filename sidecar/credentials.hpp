@@ -27,8 +27,8 @@ struct Credentials {
 
 struct CredentialsResult {
   std::optional<Credentials> credentials = {};
-  std::string origin = {};   // where they came from, for logs: "environment", "profile docs in /home/a/.aws/credentials"
-  std::string error = {};    // not empty exactly if there are no credentials: what was looked at and what was wrong
+  std::string origin = {};  // where they came from, for logs: "environment", "profile docs in /home/a/.aws/credentials"
+  std::string error = {};   // not empty exactly if there are no credentials: what was looked at and what was wrong
   std::string warning = {};  // e.g. a credentials file that others can read; may stand beside credentials
   explicit operator bool() const { return credentials.has_value(); }
 };

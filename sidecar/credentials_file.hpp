@@ -11,8 +11,8 @@
 
 namespace objectlink {
 
-using Profile = std::map<std::string, Secret>;      // lower-case setting -> value (secret or not, treated alike)
-using Profiles = std::map<std::string, Profile>;    // profile name -> settings
+using Profile = std::map<std::string, Secret>;    // lower-case setting -> value (secret or not, treated alike)
+using Profiles = std::map<std::string, Profile>;  // profile name -> settings
 
 enum class SharedFileKind {
   credentials,  // sections are [name]

@@ -27,7 +27,11 @@ void prove_gone(Errand& errand, const SharedWork& work, const std::string& reque
         result.request_id = request_id;
         errand.settle(std::move(result));
       },
-      [&errand, work](const S3Error& error) { errand.settle_error(*work, "prove deletion", error); });
+      [&errand, work](S3Error error) {
+        // The deletion itself was answered: it is only the look that nobody knows the end of.
+        error.outcome_unknown = false;
+        errand.settle_error(*work, "delete", error);
+      });
 }
 
 void delete_one(Errand& errand, const SharedWork& work) {

@@ -1,6 +1,7 @@
 #include "drainer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "phase_timer.hpp"
 
@@ -43,6 +44,7 @@ bool Drainer::apply(Time now) {
   if (full) {
     low_ = start;
     next_full_pass_ = now + pass_time_max;  // unless it ends before
+    in_full_pass_ = true;
   }
   const Rows rows = database_.query("SELECT taken, high FROM objectlink.apply_outbox($1, $2::tid, $3)", epoch_, low_, batch_size_);
   if (full) full_cost_ = timer.elapsed();
@@ -52,7 +54,8 @@ bool Drainer::apply(Time now) {
     metrics_.count_outbox_rows(static_cast<std::uint64_t>(taken));
     stay_awake(taken);
   }
-  if (taken < batch_size_) {  // the pass has ended
+  // Only the end of a full pass sets the time of the next one: the short looks in between come more often than that.
+  if (taken < batch_size_ && std::exchange(in_full_pass_, false)) {
     next_full_pass_ = full_cost_ <= cheap_pass ? Time{} : steady_clock::now() + full_cost_ * full_pass_spacing;
   }
   behind_ = taken == batch_size_;

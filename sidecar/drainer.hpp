@@ -48,6 +48,7 @@ class Drainer {
   const int batch_size_;
   std::string low_ = start;
   Time next_full_pass_{};
+  bool in_full_pass_ = false;
   std::chrono::steady_clock::duration full_cost_{};  // of the last query that began at the start
   Time next_apply_{};
   bool behind_ = false;

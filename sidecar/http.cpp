@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -49,6 +50,9 @@ void initialise_curl_once() {
   static std::once_flag once;
   std::call_once(once, [] {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw std::runtime_error("libcurl cannot be initialised");
+    // With NOSIGNAL libcurl leaves this to us: OpenSSL writes to closed connections without MSG_NOSIGNAL.
+    struct sigaction now {};
+    if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
   });
 }
 
@@ -113,18 +117,19 @@ HttpClient::Impl::Impl(Options options)
   curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(options_.max_transfers));
   curl_multi_setopt(multi_.get(), CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
   curl_multi_setopt(multi_.get(), CURLMOPT_SOCKETDATA, static_cast<void*>(this));
-  curl_multi_setopt(multi_.get(), CURLMOPT_SOCKETFUNCTION,
-                    +[](CURL*, curl_socket_t fd, int what, void* self, void*) {
-                      static_cast<Impl*>(self)->watch_socket(fd, what);
-                      return 0;
-                    });
+  curl_multi_setopt(
+      multi_.get(), CURLMOPT_SOCKETFUNCTION, +[](CURL*, curl_socket_t fd, int what, void* self, void*) {
+        static_cast<Impl*>(self)->watch_socket(fd, what);
+        return 0;
+      });
   curl_multi_setopt(multi_.get(), CURLMOPT_TIMERDATA, static_cast<void*>(this));
-  curl_multi_setopt(multi_.get(), CURLMOPT_TIMERFUNCTION, +[](CURLM*, long milliseconds, void* self) {
-    auto& timer = static_cast<Impl*>(self)->timer_;
-    timer.reset();
-    if (milliseconds >= 0) timer = steady_clock::now() + std::chrono::milliseconds{milliseconds};
-    return 0;
-  });
+  curl_multi_setopt(
+      multi_.get(), CURLMOPT_TIMERFUNCTION, +[](CURLM*, long milliseconds, void* self) {
+        auto& timer = static_cast<Impl*>(self)->timer_;
+        timer.reset();
+        if (milliseconds >= 0) timer = steady_clock::now() + std::chrono::milliseconds{milliseconds};
+        return 0;
+      });
 }
 
 HttpClient::Impl::~Impl() {

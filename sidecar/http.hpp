@@ -2,6 +2,7 @@
 // The only door to libcurl: one multi handle, kept-alive connections, pooled easy handles. Knows nothing of S3.
 // Never follows redirects, never reads netrc or proxy variables, never repeats a request whose outcome is unknown
 // (libcurl would, on a kept-alive connection that was closed; only GET and HEAD may).
+// The first client makes the process ignore SIGPIPE, unless it has a handler.
 // One thread, but for wake(). Completions are called from run(), may call start(), must not throw or call run().
 #pragma once
 
@@ -20,11 +21,11 @@ class HttpClient {
   using Completion = std::function<void(HttpReply&&)>;
 
   struct Options {
-    std::size_t max_transfers = 256;         // at once; more wait in a queue, their timeouts not yet running
+    std::size_t max_transfers = 256;           // at once; more wait in a queue, their timeouts not yet running
     std::size_t max_header_bytes = 64 * 1024;  // all headers of a reply together
-    std::chrono::seconds max_idle{30};       // a connection idle for longer is not used again
+    std::chrono::seconds max_idle{30};         // a connection idle for longer is not used again
     std::string user_agent = "objectlinkd";
-    std::string proxy = {};                  // empty: none, whatever the environment says
+    std::string proxy = {};  // empty: none, whatever the environment says
   };
 
   HttpClient();

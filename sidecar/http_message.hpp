@@ -23,7 +23,7 @@ struct HttpRequest {
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds request_timeout{60'000};  // for the whole request, connecting included
   std::size_t max_body_bytes = 16u << 20;             // of the reply; more ends the request
-  std::string ca_file = {};                                // empty: the system's certificates
+  std::string ca_file = {};                           // empty: the system's certificates
   // The request is not sent after this time (checked right before its first byte goes out, after connecting): how a
   // mutating request is bound to a lease. Past it the outcome is not_sent with failure `too_late`.
   std::optional<std::chrono::steady_clock::time_point> send_before = {};
@@ -32,15 +32,15 @@ struct HttpRequest {
 // Why there is no reply.
 enum class HttpFailure {
   none,
-  resolve,   // no address for the name
-  connect,   // refused, unreachable, or not connected within connect_timeout
-  tls,       // no handshake, or the certificate is not to be trusted
-  too_late,  // send_before had passed
-  timeout,   // request_timeout
-  cut,       // closed or reset after the request may have been sent, or the body ended early
-  limit,     // the reply's headers or body are larger than allowed
-  malformed, // what came is not HTTP
-  local,     // a fault on our side: out of memory, an unusable URL or CA file
+  resolve,    // no address for the name
+  connect,    // refused, unreachable, or not connected within connect_timeout
+  tls,        // no handshake, or the certificate is not to be trusted
+  too_late,   // send_before had passed
+  timeout,    // request_timeout
+  cut,        // closed or reset after the request may have been sent, or the body ended early
+  limit,      // the reply's headers or body are larger than allowed
+  malformed,  // what came is not HTTP
+  local,      // a fault on our side: out of memory, an unusable URL or CA file
 };
 
 struct HttpReply {
@@ -51,12 +51,12 @@ struct HttpReply {
   };
   Outcome outcome = Outcome::unknown;
   HttpFailure failure = HttpFailure::none;
-  std::string error = {};      // curl's words; empty if replied
-  long status = 0;        // the status of a complete reply; 0 otherwise
-  HttpHeaders headers = {};    // names in lower case, values trimmed; those of the final reply only
+  std::string error = {};    // curl's words; empty if replied
+  long status = 0;           // the status of a complete reply; 0 otherwise
+  HttpHeaders headers = {};  // names in lower case, values trimmed; those of the final reply only
   std::string body = {};
-  std::string method = {};     // of the request: the reply to a HEAD has no body to explain an error
-  double seconds = 0;     // from start of the transfer to its end
+  std::string method = {};  // of the request: the reply to a HEAD has no body to explain an error
+  double seconds = 0;       // from start of the transfer to its end
 
   // The first header of this (lower-case) name, or null.
   const std::string* header(std::string_view name) const;

@@ -61,17 +61,19 @@ void HttpTransfer::set_constant_options() {
   set(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
   set(easy, CURLOPT_BUFFERSIZE, 64L * 1024);
   set(easy, CURLOPT_WRITEDATA, static_cast<void*>(this));
-  set(easy, CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t, std::size_t size, void* self) {
-    return static_cast<HttpTransfer*>(self)->on_body({data, size});
-  });
+  set(
+      easy, CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t, std::size_t size, void* self) {
+        return static_cast<HttpTransfer*>(self)->on_body({data, size});
+      });
   set(easy, CURLOPT_HEADERDATA, static_cast<void*>(this));
-  set(easy, CURLOPT_HEADERFUNCTION, +[](char* data, std::size_t, std::size_t size, void* self) {
-    return static_cast<HttpTransfer*>(self)->on_header({data, size});
-  });
+  set(
+      easy, CURLOPT_HEADERFUNCTION, +[](char* data, std::size_t, std::size_t size, void* self) {
+        return static_cast<HttpTransfer*>(self)->on_header({data, size});
+      });
   set(easy, CURLOPT_PREREQDATA, static_cast<void*>(this));
-  set(easy, CURLOPT_PREREQFUNCTION, +[](void* self, char*, char*, int, int) {
-    return static_cast<HttpTransfer*>(self)->before_sending();
-  });
+  set(
+      easy, CURLOPT_PREREQFUNCTION,
+      +[](void* self, char*, char*, int, int) { return static_cast<HttpTransfer*>(self)->before_sending(); });
 }
 
 void HttpTransfer::add_header(const std::string& line) {
@@ -95,6 +97,7 @@ void HttpTransfer::prepare(HttpRequest request, HttpClient::Completion done) {
   reply_ = HttpReply{};
   reply_.method = request_.method;
   header_bytes_ = 0;
+  headers_complete_ = false;
   sends_ = 0;
   own_failure_ = HttpFailure::none;
   error_[0] = '\0';
@@ -159,8 +162,10 @@ std::size_t HttpTransfer::on_header(std::string_view line) {
   }
   if (line.starts_with("HTTP/")) {
     reply_.headers.clear();  // what came before was an interim reply
+    headers_complete_ = false;
     return size;
   }
+  if (trim(line).empty()) headers_complete_ = true;
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return size;
   std::string name(trim(line.substr(0, colon)));
@@ -188,28 +193,22 @@ HttpFailure HttpTransfer::failure_of(CURLcode code) const {
   if (own_failure_ != HttpFailure::none) return own_failure_;
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-      return HttpFailure::resolve;
-    case CURLE_COULDNT_CONNECT:
-      return HttpFailure::connect;
-    case CURLE_OPERATION_TIMEDOUT:
-      return sends_ == 0 ? HttpFailure::connect : HttpFailure::timeout;
+    case CURLE_COULDNT_RESOLVE_PROXY: return HttpFailure::resolve;
+    case CURLE_COULDNT_CONNECT: return HttpFailure::connect;
+    case CURLE_OPERATION_TIMEDOUT: return sends_ == 0 ? HttpFailure::connect : HttpFailure::timeout;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return sends_ == 0 ? HttpFailure::tls : HttpFailure::cut;
+    case CURLE_SSL_INVALIDCERTSTATUS: return sends_ == 0 ? HttpFailure::tls : HttpFailure::cut;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:  // said of HTTP/0.9, i.e. of bytes that are no reply at all
       return sends_ == 0 ? HttpFailure::local : HttpFailure::malformed;
     case CURLE_OUT_OF_MEMORY:
     case CURLE_URL_MALFORMAT:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_FAILED_INIT:
-      return HttpFailure::local;
-    default:
-      return sends_ == 0 ? HttpFailure::connect : HttpFailure::cut;
+    case CURLE_FAILED_INIT: return HttpFailure::local;
+    default: return sends_ == 0 ? HttpFailure::connect : HttpFailure::cut;
   }
 }
 
@@ -218,16 +217,23 @@ HttpReply HttpTransfer::finish(CURLcode code) {
   curl_off_t microseconds = 0;
   curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &microseconds);
   reply_.seconds = static_cast<double>(microseconds) / 1e6;
+  long status = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  // libcurl takes a connection closed amid the headers for the end of an empty reply.
+  if (code == CURLE_OK && (!headers_complete_ || status < 200)) {
+    own_failure_ = HttpFailure::cut;
+    code = CURLE_GOT_NOTHING;
+  }
   if (code == CURLE_OK) {
     reply_.outcome = HttpReply::Outcome::replied;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply_.status);
+    reply_.status = status;
   } else {
     reply_.outcome = sends_ == 0 ? HttpReply::Outcome::not_sent : HttpReply::Outcome::unknown;
     reply_.failure = failure_of(code);
     reply_.error = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
     if (reply_.failure == HttpFailure::too_late) reply_.error = "not sent: its time had passed";
     if (reply_.failure == HttpFailure::limit) reply_.error = "the reply is larger than allowed";
-    if (own_failure_ == HttpFailure::cut) reply_.error = "the connection was closed before a reply came";
+    if (own_failure_ == HttpFailure::cut) reply_.error = "the connection was closed before a whole reply came";
   }
   // The request's memory is the caller's to free; curl must not keep pointers into it.
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, nullptr);

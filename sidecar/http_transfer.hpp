@@ -53,7 +53,8 @@ class HttpTransfer {
   HttpReply reply_;
   std::string ca_file_;  // what the handle is set to
   std::size_t header_bytes_ = 0;
-  int sends_ = 0;  // how often libcurl has begun to send it
+  bool headers_complete_ = false;  // the empty line after the final reply's headers has come
+  int sends_ = 0;                  // how often libcurl has begun to send it
   // Why one of our callbacks ended the transfer, if one did.
   HttpFailure own_failure_ = HttpFailure::none;
   char error_[CURL_ERROR_SIZE] = {};

@@ -53,7 +53,6 @@ int run(const Config& config) {
              {"name", config.name},
              {"dsn", redacted_dsn(config.dsn)},
              {"config_file", config.config_file}});
-  service_notify::ready();
   const int code = run_daemon(config, metrics, health, stop);
   log::info("daemon.stopped", "objectlinkd has ended", {{"exit_code", code}});
   return code;

@@ -99,7 +99,7 @@ prometheus::Family<Histogram>& histogram(prometheus::Registry& registry, const c
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
 }
 
-constexpr std::array<const char*, 4> phase_names{"apply", "fetch", "execute", "settle"};
+constexpr std::array<const char*, 3> phase_names{"apply", "fetch", "settle"};
 
 }  // namespace
 
@@ -111,10 +111,8 @@ struct Metrics::Series {
       {"store", "operation", "outcome"}};
   objectlink::Series<Counter, 2> errors{
       counter(registry, "objectlink_errors_total", "Errors by class, repeated attempts included."), {"store", "class"}};
-  objectlink::Series<Counter, 2> events{
-      counter(registry, "objectlink_events_total", "Changes of an object's state."), {"store", "to_state"}};
-  objectlink::Series<Counter, 2> bytes{
-      counter(registry, "objectlink_object_bytes_total", "Bytes of object content."), {"store", "direction"}};
+  objectlink::Series<Counter, 1> bytes{
+      counter(registry, "objectlink_uploaded_bytes_total", "Bytes of content proved to be stored."), {"store"}};
   Counter& outbox_rows{
       counter(registry, "objectlink_outbox_rows_total", "Outbox rows applied to the registry.").Add({})};
   Counter& sessions{
@@ -124,13 +122,9 @@ struct Metrics::Series {
       gauge(registry, "objectlink_requests_in_flight", "Requests sent to the store and not yet answered."), {"store"}};
   objectlink::Series<Gauge, 1> queue{
       gauge(registry, "objectlink_queue_objects", "Objects fetched as work and not yet settled."), {"store"}};
-  objectlink::Series<Gauge, 1> lease{
-      gauge(registry, "objectlink_lease_remaining_seconds", "Time left in which mutating requests may start."),
-      {"store"}};
   objectlink::Series<Gauge, 2> store_state{
       gauge(registry, "objectlink_store_state", "1 for the state a store is in, as this daemon sees it."),
       {"store", "state"}};
-  Gauge& backlog{gauge(registry, "objectlink_outbox_backlog_rows", "Outbox rows waiting (an estimate).").Add({})};
   Gauge& connected{gauge(registry, "objectlink_database_connected", "1 while a database session lives.").Add({})};
 
   objectlink::Series<Histogram, 2> requests{
@@ -166,17 +160,11 @@ void Metrics::count_error(std::string_view store, std::string_view error_class, 
   series_->errors.at({store, error_class}).Increment(static_cast<double>(count));
 }
 
-void Metrics::count_event(std::string_view store, std::string_view to_state, std::uint64_t count) {
-  series_->events.at({store, to_state}).Increment(static_cast<double>(count));
-}
-
 void Metrics::count_outbox_rows(std::uint64_t count) { series_->outbox_rows.Increment(static_cast<double>(count)); }
 
-void Metrics::count_bytes(std::string_view store, std::string_view direction, std::uint64_t bytes) {
-  series_->bytes.at({store, direction}).Increment(static_cast<double>(bytes));
+void Metrics::count_uploaded_bytes(std::string_view store, std::uint64_t bytes) {
+  series_->bytes.at({store}).Increment(static_cast<double>(bytes));
 }
-
-void Metrics::count_session() { series_->sessions.Increment(); }
 
 void Metrics::observe_request(std::string_view store, std::string_view operation, double seconds) {
   series_->requests.at({store, operation}, request_buckets_seconds).Observe(seconds);
@@ -190,21 +178,19 @@ void Metrics::set_in_flight(std::string_view store, double requests) { series_->
 
 void Metrics::set_queue(std::string_view store, double objects) { series_->queue.at({store}).Set(objects); }
 
-void Metrics::set_lease_remaining(std::string_view store, double seconds) { series_->lease.at({store}).Set(seconds); }
-
 void Metrics::set_store_state(std::string_view store, std::string_view state) {
   series_->store_state.for_each(store, [](Gauge& other) { other.Set(0); });
   series_->store_state.at({store, state}).Set(1);
 }
 
-void Metrics::set_outbox_backlog(double rows) { series_->backlog.Set(rows); }
-
-void Metrics::set_connected(bool connected) { series_->connected.Set(connected ? 1 : 0); }
+void Metrics::set_connected(bool connected) {
+  if (connected && series_->connected.Value() == 0) series_->sessions.Increment();
+  series_->connected.Set(connected ? 1 : 0);
+}
 
 void Metrics::forget_store(std::string_view store) {
   series_->in_flight.remove(store);
   series_->queue.remove(store);
-  series_->lease.remove(store);
   series_->store_state.remove(store);
 }
 

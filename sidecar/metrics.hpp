@@ -1,5 +1,5 @@
 // How many, how fast, how far behind? The numbers of this process for Prometheus (names in docs/daemon.md).
-// Thread-safe. Labels are few and bounded: store, operation, outcome, class; never keys or tenants.
+// A number that was never given is not shown. Thread-safe. Labels are few and bounded: store, operation, outcome, class; never keys or tenants.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace objectlink {
 
-enum class Phase { apply, fetch, execute, settle };
+enum class Phase { apply, fetch, settle };
 
 class Metrics {
  public:
@@ -22,21 +22,17 @@ class Metrics {
   void count_operation(std::string_view store, std::string_view operation, std::string_view outcome,
                        std::uint64_t count = 1);
   void count_error(std::string_view store, std::string_view error_class, std::uint64_t count = 1);
-  void count_event(std::string_view store, std::string_view to_state, std::uint64_t count = 1);
   void count_outbox_rows(std::uint64_t count);
-  void count_bytes(std::string_view store, std::string_view direction, std::uint64_t bytes);  // sent, received
-  void count_session();  // a database session was established
+  void count_uploaded_bytes(std::string_view store, std::uint64_t bytes);
 
   void observe_request(std::string_view store, std::string_view operation, double seconds);  // one HTTP request
   void observe_phase(Phase phase, double seconds);
 
   void set_in_flight(std::string_view store, double requests);
   void set_queue(std::string_view store, double objects);  // fetched, not yet sent
-  void set_lease_remaining(std::string_view store, double seconds);
   // state: active, waiting, paused, broken, fenced, released, ...: the current one is 1, earlier ones 0.
   void set_store_state(std::string_view store, std::string_view state);
-  void set_outbox_backlog(double rows);
-  void set_connected(bool connected);
+  void set_connected(bool connected);  // once a session: from false to true is counted as a session
   void forget_store(std::string_view store);  // its gauges go; counters stay, as Prometheus wants
 
   std::string exposition() const;  // Prometheus text format 0.0.4, process_* included

@@ -74,7 +74,8 @@ class MultipartUpload : public std::enable_shared_from_this<MultipartUpload> {
             return prove_upload(self->errand_, self->work_, expected, true);
           }
           const S3Error& error = completed.error();
-          if (error.klass == ErrorClass::conflict && error.status == 412) {
+          // Some stores find out only after they have begun a reply of 200.
+          if (error.klass == ErrorClass::conflict && (error.status == 412 || error.code == "PreconditionFailed")) {
             self->abort();
             return prove_upload(self->errand_, self->work_, expected, false);
           }

@@ -53,6 +53,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
     : context_(context), identity_(std::move(identity)), options_(options), usable_at_(usable_at), health_(session_rng()()),
       removal_(*this, identity_.id, identity_.epoch) {
   set_options(options);
+  context_.metrics.set_store_state(identity_.name, "active");
 }
 
 OwnedStore::~OwnedStore() {
@@ -64,6 +65,7 @@ OwnedStore::~OwnedStore() {
 void OwnedStore::set_options(const StoreOptions& options) {
   options_ = options;
   bucket_seen_.reset();
+  health_.probe_now(steady_clock::now());
   context_.transport.configure(identity_.id, connection_of(options));
 }
 
@@ -201,6 +203,9 @@ void OwnedStore::settle(Result result) {
     content_bytes_of_.erase(held);
   }
   context_.metrics.count_operation(identity_.name, result.cause, to_string(result.outcome));
+  if (result.outcome == Outcome::stored && std::string_view(result.cause) == "upload") {
+    context_.metrics.count_uploaded_bytes(identity_.name, static_cast<std::uint64_t>(result.size.value_or(0)));
+  }
   if (result.error) context_.metrics.count_error(identity_.name, to_string(result.error->klass));
   if (results_.empty()) results_since_ = steady_clock::now();
   results_.push_back(std::move(result));
@@ -238,7 +243,7 @@ void OwnedStore::report_failure(const S3Error& error) {
   status_changed_ = true;
   bucket_seen_.reset();
   log::error("store.paused", "store is not usable, waiting",
-             {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.message}});
+             {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.describe()}});
   context_.health.set_store_broken(identity_.name, error.describe());
   context_.metrics.set_store_state(identity_.name, "paused");
 }
@@ -250,7 +255,7 @@ void OwnedStore::record_status() {
   const auto text = [why](const std::string& value) { return why ? std::optional<std::string>(value) : std::nullopt; };
   context_.database.query("SELECT objectlink.set_store_status($1, $2, $3, $4, $5, $6)", identity_.id, identity_.epoch,
                           paused ? "paused" : "ok", text(why ? std::string(to_string(why->klass)) : ""),
-                          text(why ? why->code : ""), text(why ? why->message : ""));
+                          text(why ? why->code : ""), text(why ? message_of(*why) : ""));
 }
 
 // Results are settled together: one by one they would cost the database more than the store.
@@ -258,6 +263,8 @@ bool OwnedStore::settle_results(Time now) {
   if (results_.empty()) return false;
   if (sent_ > 0 && results_.size() < settle_batch && now - results_since_ < settle_delay_max) return false;
   const PhaseTimer timer(context_.metrics, Phase::settle);
+  // In the order in which apply locks the same rows.
+  std::sort(results_.begin(), results_.end(), [](const Result& a, const Result& b) { return a.key < b.key; });
   context_.database.query("SELECT objectlink.settle($1, $2, $3::json)", identity_.id, identity_.epoch, to_json(results_));
   for (const Result& result : results_) taken_.erase(result.key);
   results_.clear();

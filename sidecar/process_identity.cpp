@@ -1,10 +1,15 @@
 #include "process_identity.hpp"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 #include <vector>
 
@@ -24,18 +29,32 @@ std::string process_namespace() {
   return length > 0 ? std::string(target.data(), static_cast<std::size_t>(length)) : std::string();
 }
 
-// Field 22 of /proc/<pid>/stat (proc(5)); the second field may hold spaces and ends at the last parenthesis.
-// Empty if there is no such process, or only its zombie.
-std::string start_time(const std::string& pid) {
+struct Seen {
+  std::string started;
+  bool ended;  // only its zombie is left
+};
+
+// Fields 3 and 22 of /proc/<pid>/stat (proc(5)); the second field may hold spaces and ends at the last parenthesis.
+std::optional<Seen> see(const std::string& pid) {
   const std::string stat = first_line("/proc/" + pid + "/stat");
   const auto after_name = stat.rfind(") ");
-  if (after_name == std::string::npos) return {};
+  if (after_name == std::string::npos) return std::nullopt;
   std::istringstream rest(stat.substr(after_name + 2));
   const std::vector<std::string> fields{std::istream_iterator<std::string>(rest), {}};
   constexpr std::size_t state_field = 0;
   constexpr std::size_t start_field = 19;
-  if (fields.size() <= start_field || fields[state_field] == "Z" || fields[state_field] == "X") return {};
-  return fields[start_field];
+  if (fields.size() <= start_field) return std::nullopt;
+  return Seen{fields[start_field], fields[state_field] == "Z" || fields[state_field] == "X"};
+}
+
+// That /proc shows nothing may also be its mount option hidepid, or that we are out of descriptors.
+bool exists(pid_t pid) { return kill(pid, 0) == 0 || errno != ESRCH; }
+
+// A number above 0, and nothing else.
+template <class Number>
+bool read_number(std::string_view text, Number& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number > 0;
 }
 
 std::string place() { return first_line("/proc/sys/kernel/random/boot_id") + " " + process_namespace(); }
@@ -44,17 +63,20 @@ std::string place() { return first_line("/proc/sys/kernel/random/boot_id") + " "
 
 std::string own_process_identity() {
   const std::string pid = std::to_string(getpid());
-  const std::string started = start_time(pid);
-  return started.empty() ? std::string() : place() + " " + pid + " " + started;
+  const auto self = see(pid);
+  return self ? place() + " " + pid + " " + self->started : std::string();
 }
 
 bool is_certainly_dead(std::string_view identity) {
   std::istringstream words{std::string(identity)};
-  std::string boot, names, pid, started;
-  if (!(words >> boot >> names >> pid >> started)) return false;
+  std::string boot, names, pid, started, more;
+  if (!(words >> boot >> names >> pid >> started) || words >> more) return false;
   if (boot + " " + names != place()) return false;
-  if (pid.find_first_not_of("0123456789") != std::string::npos) return false;
-  return start_time(pid) != started;
+  pid_t number = 0;
+  std::uint64_t ticks = 0;
+  if (!read_number(pid, number) || !read_number(started, ticks)) return false;
+  const auto seen = see(pid);
+  return seen ? seen->ended || seen->started != started : !exists(number);
 }
 
 }  // namespace objectlink

@@ -35,7 +35,7 @@ class RetryQuota {
   static constexpr unsigned throttled_cost = 5;
   static constexpr unsigned success_refund = 1;
 
-  bool take(unsigned cost);                 // false: no retry now; nothing is taken
+  bool take(unsigned cost);                     // false: no retry now; nothing is taken
   void refund(unsigned cost = success_refund);  // after a success: what its retry had cost, or success_refund
   unsigned left() const { return tokens_; }
 

@@ -143,11 +143,16 @@ struct FailureRule {
 
 // Whether the outcome is unknown says the reply itself.
 constexpr FailureRule failure_rules[] = {
-    {HttpFailure::resolve, store, "NameNotResolved"}, {HttpFailure::connect, store, "ConnectFailed"},
-    {HttpFailure::tls, store, "TlsFailed"},           {HttpFailure::local, store, "LocalFailure"},
-    {HttpFailure::too_late, transient, "NotSentInTime"}, {HttpFailure::timeout, transient, "Timeout"},
-    {HttpFailure::cut, transient, "ConnectionClosed"},   {HttpFailure::limit, transient, "ReplyTooLarge"},
-    {HttpFailure::malformed, transient, "NotHttp"},      {HttpFailure::none, transient, "NoReply"},
+    {HttpFailure::resolve, store, "NameNotResolved"},
+    {HttpFailure::connect, store, "ConnectFailed"},
+    {HttpFailure::tls, store, "TlsFailed"},
+    {HttpFailure::local, store, "LocalFailure"},
+    {HttpFailure::too_late, transient, "NotSentInTime"},
+    {HttpFailure::timeout, transient, "Timeout"},
+    {HttpFailure::cut, transient, "ConnectionClosed"},
+    {HttpFailure::limit, transient, "ReplyTooLarge"},
+    {HttpFailure::malformed, transient, "NotHttp"},
+    {HttpFailure::none, transient, "NoReply"},
 };
 
 bool fits(std::string_view pattern, std::string_view code) {

@@ -29,7 +29,7 @@ struct S3Error {
   ErrorClass klass = ErrorClass::transient;
   std::string code = {};     // the store's code; if it gave none, one of ours in the same style ("Timeout", "NotFound")
   std::string message = {};  // the store's words or curl's; at most 500 bytes, may be empty
-  long status = 0;      // 0: no reply
+  long status = 0;           // 0: no reply
   std::string request_id = {};
   // The request may have been carried out, or may still be (until the signature's window has closed).
   bool outcome_unknown = false;
@@ -44,8 +44,8 @@ struct S3Error {
 template <class T>
 class S3Result {
  public:
-  S3Result(T value) : content_(std::move(value)) {}           // NOLINT: implicit on purpose
-  S3Result(S3Error error) : content_(std::move(error)) {}     // NOLINT
+  S3Result(T value) : content_(std::move(value)) {}        // NOLINT: implicit on purpose
+  S3Result(S3Error error) : content_(std::move(error)) {}  // NOLINT
   bool ok() const { return content_.index() == 0; }
   explicit operator bool() const { return ok(); }
   T& value() { return std::get<0>(content_); }

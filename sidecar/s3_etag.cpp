@@ -15,7 +15,9 @@ bool equal_but_for_case(std::string_view a, std::string_view b) {
 }
 
 // Only a digest (or a digest of digests) may differ in case without meaning something else.
-bool is_digest_like(std::string_view etag) { return etag.size() >= 32 && std::all_of(etag.begin(), etag.begin() + 32, is_hex); }
+bool is_digest_like(std::string_view etag) {
+  return etag.size() >= 32 && std::all_of(etag.begin(), etag.begin() + 32, is_hex);
+}
 
 }  // namespace
 

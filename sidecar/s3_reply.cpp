@@ -49,8 +49,7 @@ HeadReply head_fields(const HttpReply& reply) {
 }
 
 PutReply put_fields(const HttpReply& reply) {
-  return {header_text(reply, "etag"), header_text(reply, "x-amz-version-id"), checksum_of(reply),
-          request_id_of(reply)};
+  return {header_text(reply, "etag"), header_text(reply, "x-amz-version-id"), checksum_of(reply), request_id_of(reply)};
 }
 
 DeleteReply delete_fields(const HttpReply& reply, bool was_missing) {

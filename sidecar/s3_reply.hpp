@@ -20,7 +20,7 @@ struct HeadReply {
   std::int64_t size = 0;
   std::string etag = {};  // raw: quotes included, as the store sent it
   std::string version_id = {};
-  std::optional<Sha256> sha256 = {};           // x-amz-checksum-sha256: the store's own; none for composite (multipart) ones
+  std::optional<Sha256> sha256 = {};  // x-amz-checksum-sha256: the store's own; none for composite (multipart) ones
   std::optional<Sha256> metadata_sha256 = {};  // x-amz-meta-objectlink-sha256: what the uploader said
   std::optional<std::chrono::system_clock::time_point> last_modified = {};
   std::string content_type = {};

@@ -44,6 +44,8 @@ S3RequestBuilder::S3RequestBuilder(StoreEndpoint store) : store_(std::move(store
   if (!endpoint) throw std::invalid_argument("malformed endpoint");
   if (!is_bucket_name(store_.bucket)) throw std::invalid_argument("malformed bucket name");
   endpoint_ = *endpoint;
+  if (!store_.path_style && endpoint_.host.starts_with('['))
+    throw std::invalid_argument("an address cannot have the bucket as part of its name");
   if (store_.path_style)
     bucket_path_ = "/" + store_.bucket;
   else
@@ -203,7 +205,8 @@ HttpRequest S3RequestBuilder::abort_multipart_upload(const Signing& signing, std
 
 HttpRequest S3RequestBuilder::list_multipart_uploads(const Signing& signing, std::string_view prefix,
                                                      std::string_view key_marker, std::string_view upload_id_marker) {
-  Draft draft{.method = "GET", .path = bucket_path_ + "/", .query = {{"uploads", ""}, {"encoding-type", "url"}}};
+  // No encoding-type: RGW encodes the keys here without saying so in the reply.
+  Draft draft{.method = "GET", .path = bucket_path_ + "/", .query = {{"uploads", ""}}};
   if (!prefix.empty()) draft.query.emplace_back("prefix", prefix);
   if (!key_marker.empty()) draft.query.emplace_back("key-marker", key_marker);
   if (!upload_id_marker.empty()) draft.query.emplace_back("upload-id-marker", upload_id_marker);

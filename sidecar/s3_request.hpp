@@ -51,9 +51,9 @@ struct PutObject {
   std::string_view key = {};
   std::shared_ptr<const std::string> body = {};  // null: empty object
   std::string_view content_type = {};            // empty: application/octet-stream
-  bool if_none_match = false;               // If-None-Match: *, i.e. never overwrite
+  bool if_none_match = false;                    // If-None-Match: *, i.e. never overwrite
   std::string_view if_match = {};                // empty: no condition; sent as given (quotes included)
-  std::optional<Sha256> sha256 = {};             // of the body, if the caller knows it; a wrong one makes the store refuse
+  std::optional<Sha256> sha256 = {};  // of the body, if the caller knows it; a wrong one makes the store refuse
 };
 
 struct ObjectVersion {

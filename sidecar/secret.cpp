@@ -45,8 +45,6 @@ void Secret::wipe() {
   text_.clear();
 }
 
-std::ostream& operator<<(std::ostream& out, const Secret& secret) {
-  return secret.empty() ? out : out << "***";
-}
+std::ostream& operator<<(std::ostream& out, const Secret& secret) { return secret.empty() ? out : out << "***"; }
 
 }  // namespace objectlink

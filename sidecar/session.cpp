@@ -153,14 +153,20 @@ void Session::refresh_stores(Time now) {
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const int id = static_cast<int>(rows.integer(row, 0));
     const std::string name = rows.string(row, 1);
-    const auto options = read_options(rows.string(row, 2));
+    known.insert(id);
+    std::string& last_options = options_of_[id];
+    const bool changed = last_options != rows.text(row, 2);
+    last_options = rows.string(row, 2);
+    const auto owned = stores_.find(id);
+    if (owned != stores_.end() && !changed) continue;
+    const auto options = read_options(last_options);
     if (const auto* problem = std::get_if<OptionProblem>(&options)) {
       health_.set_store_broken(name, problem->option + ": " + problem->detail);
+      if (changed) log::error("store.options", "store cannot be used", {{"store", name}, {"option", problem->option}, {"reason", problem->detail}});
       continue;
     }
-    known.insert(id);
     const auto& read = std::get<StoreOptions>(options);
-    if (const auto owned = stores_.find(id); owned != stores_.end()) {
+    if (owned != stores_.end()) {
       owned->second->set_options(read);
     } else if (const auto acquired = acquire(id)) {
       stores_.emplace(id, std::make_unique<OwnedStore>(context_, StoreIdentity{id, name, acquired->epoch}, read, now + acquired->wait));
@@ -169,7 +175,13 @@ void Session::refresh_stores(Time now) {
     }
   }
   // Dropped servers: what is under way ends first.
-  std::erase_if(stores_, [&known](const auto& entry) { return !known.contains(entry.first) && entry.second->is_quiet(); });
+  std::erase_if(stores_, [this, &known](const auto& entry) {
+    const auto& [id, store] = entry;
+    if (known.contains(id) || !store->is_quiet()) return false;
+    context_.database.query("SELECT objectlink.release($1, $2)", id, store->identity().epoch);
+    context_.database.query("SELECT objectlink.unlock($1)", id);
+    return true;
+  });
   settings_ = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')").string(0, 0);
 }
 

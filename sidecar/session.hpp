@@ -53,8 +53,8 @@ class Session {
   std::unique_ptr<Drainer> drainer_;
   std::int64_t drainer_epoch_ = 0;
   std::map<int, std::unique_ptr<OwnedStore>> stores_;
+  std::map<int, std::string> options_of_;  // as last read, by store
   std::string settings_;          // digest of the stores' options as last read
-  bool everything_owned_ = false;
   Time next_refresh_{};
   std::chrono::milliseconds idle_wait_{0};
   bool nothing_due_ = false;

@@ -6,28 +6,43 @@ namespace objectlink {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+constexpr std::string_view not_sent_in_time = "NotSentInTime";
+
+unsigned failures_until_pause(const S3Error& error) {
+  const bool clear_fault = error.klass == ErrorClass::store || error.klass == ErrorClass::credentials;
+  if (!clear_fault) return StoreHealth::failures_max;
+  return error.status == 0 ? 1 : StoreHealth::refusals_max;
+}
+
+}  // namespace
+
 bool StoreHealth::succeeded() {
   failures_ = 0;
   pauses_ = 0;
+  probing_ = false;
   return std::exchange(paused_until_, std::nullopt).has_value();
 }
 
 bool StoreHealth::failed(const S3Error& error, Time now) {
+  if (error.code == not_sent_in_time) return false;  // our own lease ran out: says nothing of the store
   failures_ = std::min(failures_ + 1, 1'000'000u);
-  const bool clear_fault = error.klass == ErrorClass::store || error.klass == ErrorClass::credentials;
-  if (!clear_fault && failures_ < failures_max && !paused_until_) return false;
-  if (paused_until_ && now < *paused_until_) return false;
+  if (failures_ < failures_until_pause(error) && !paused_until_) return false;
+  if (paused_until_ && !probing_) return false;
   const bool was_well = !paused_until_;
   // Half of it is fixed: a pause of no length would be none.
   const milliseconds ceiling = backoff_ceiling(pause, pauses_);
   paused_until_ = now + ceiling / 2 + full_jitter(pause, pauses_, rng_) / 2;
   pauses_ = std::min(pauses_ + 1, 16u);
+  probing_ = false;
   return was_well;
 }
 
-std::size_t StoreHealth::allowance(Time now, std::size_t in_flight, std::size_t wanted) const {
+std::size_t StoreHealth::allowance(Time now, std::size_t in_flight, std::size_t wanted) {
   if (!paused_until_) return wanted;
   if (now < *paused_until_ || in_flight > 0) return 0;
+  probing_ = true;
   return std::min<std::size_t>(wanted, 1);
 }
 

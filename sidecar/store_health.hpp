@@ -16,7 +16,9 @@ class StoreHealth {
   using Time = std::chrono::steady_clock::time_point;
 
   static constexpr Backoff pause{std::chrono::milliseconds{250}, std::chrono::seconds{15}};
-  // Failures in a row, of any object, after which a store without a clear fault counts as down.
+  // Failures in a row, of any object, after which the store counts as down: where it answers that something is wrong with
+  // the store or the account (a single object may be all that is forbidden), and where it fails without saying why.
+  static constexpr unsigned refusals_max = 3;
   static constexpr unsigned failures_max = 16;
 
   explicit StoreHealth(std::uint64_t seed) : rng_(seed) {}
@@ -24,13 +26,17 @@ class StoreHealth {
   // True: the store was paused until now.
   bool succeeded();
 
-  // A failure of class store or credentials pauses at once, others after failures_max in a row. What was sent before the
-  // pause began tells nothing new and does not lengthen it. True: the store was well until now.
+  // A store that cannot be reached at all is paused at once. What was sent before the pause began tells nothing new and does
+  // not lengthen it. True: the store was well until now.
   bool failed(const S3Error& error, Time now);
+
+  // Its settings were changed: a pause ends now, and a request may find out.
+  void probe_now(Time now) { if (paused_until_) paused_until_ = now; }
 
   bool is_paused() const { return paused_until_.has_value(); }
   // How many requests may be started: none while paused, one to probe when the pause is over, any number when well.
-  std::size_t allowance(Time now, std::size_t in_flight, std::size_t wanted) const;
+  // in_flight: what was started and has not ended. Where one is allowed, the next failure counts as that of a probe.
+  std::size_t allowance(Time now, std::size_t in_flight, std::size_t wanted);
   std::optional<Time> paused_until() const { return paused_until_; }
 
   // When an object that failed for the store's reasons is looked at again.
@@ -41,6 +47,7 @@ class StoreHealth {
   unsigned failures_ = 0;  // in a row
   unsigned pauses_ = 0;    // in a row
   std::optional<Time> paused_until_;
+  bool probing_ = false;  // paused, and what was sent before has ended
 };
 
 }  // namespace objectlink

@@ -107,11 +107,16 @@ void Transport::start(Channel& channel, Request request) {
   if (request.mutating) http.send_before = steady_clock::time_point(steady_clock::duration(lease_until_.load()));
   ++channel.active;
   auto shared = std::make_shared<Request>(std::move(request));
-  client_.start(std::move(http), [this, &channel, shared](HttpReply&& reply) {
+  try {
+    client_.start(std::move(http), [this, &channel, shared](HttpReply&& reply) {
+      --channel.active;
+      finish(std::move(*shared), std::move(reply));
+      start_queued(channel);
+    });
+  } catch (const std::exception& problem) {
     --channel.active;
-    finish(std::move(*shared), std::move(reply));
-    start_queued(channel);
-  });
+    finish(std::move(*shared), not_sent(HttpFailure::local, problem.what()));
+  }
 }
 
 void Transport::finish(Request request, HttpReply reply) {
@@ -143,8 +148,9 @@ std::size_t Transport::take_replies() {
     const std::lock_guard lock(mutex_);
     replies.swap(replies_);
   }
+  // All of them at once: a completion may throw because its session is lost, and the others will never be called then.
+  active_ -= replies.size();
   for (Reply& reply : replies) {
-    --active_;
     if (reply.generation == generation_) reply.done(reply.reply);
   }
   return replies.size();

@@ -45,7 +45,8 @@ class Transport {
   // Queued if the store has its fill. `mutating` requests are bound to the lease.
   void submit(int store, bool mutating, Build build, Done done);
 
-  // Calls the completions of replies that have arrived; returns how many.
+  // Calls the completions of replies that have arrived; returns how many. When one throws, the others that had arrived are
+  // dropped: nothing but abandon() makes sense then.
   std::size_t take_replies();
 
   // Mutating requests are sent only before this time.

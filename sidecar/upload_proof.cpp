@@ -10,7 +10,7 @@ Likeness compare(const HeadReply& head, const Payload& payload, const std::strin
   if (head.sha256) return *head.sha256 == payload.sha256 ? Likeness::same : Likeness::other;
   if (etag_is_md5(head.etag, payload.md5)) return Likeness::same;
   if (!expected_etag.empty() && same_etag(head.etag, expected_etag)) return Likeness::same;
-  if (head.metadata_sha256 && *head.metadata_sha256 != payload.sha256) return Likeness::other;
+  if (head.metadata_sha256) return *head.metadata_sha256 == payload.sha256 ? Likeness::same : Likeness::other;
   return Likeness::undecided;
 }
 

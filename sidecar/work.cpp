@@ -71,6 +71,8 @@ Result result_for(const Work& work, const char* cause, Outcome outcome) {
   return result;
 }
 
+std::string message_of(const S3Error& error) { return error.message.empty() ? error.describe() : error.message; }
+
 std::string to_json(const std::vector<Result>& results) {
   auto array = nlohmann::json::array();
   for (const Result& result : results) {
@@ -90,7 +92,7 @@ std::string to_json(const std::vector<Result>& results) {
     if (result.error) {
       item["error_class"] = std::string(to_string(result.error->klass));
       add("error_code", result.error->code);
-      item["message"] = without_nul(result.error->message);
+      item["message"] = without_nul(message_of(*result.error));
       add("request_id", result.error->request_id);
     }
     array.push_back(std::move(item));

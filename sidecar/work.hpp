@@ -60,6 +60,9 @@ struct Result {
 
 Result result_for(const Work& work, const char* cause, Outcome outcome);
 
+// The store's words, or, where it had none (a HEAD has no body), its code and status.
+std::string message_of(const S3Error& error);
+
 // The JSON array that objectlink.settle() takes. Text that is no UTF-8 is replaced, NUL left out.
 std::string to_json(const std::vector<Result>& results);
 

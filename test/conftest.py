@@ -5,11 +5,14 @@
     database             a fresh database without the extension
     pg                   a fresh database with the extension and a role for the daemon that is no superuser
     docs                 `pg` with a server "docs" for `bucket` and table document(id, title, file), attached
+    documents            the same by way of `proxy`, as harness.documents.Documents
     daemon               a running objectlinkd for `pg`; restart(), kill(), stop(), log()
     make_daemon          for more of them, or with other arguments
     proxy, pg_proxy      fault proxies in front of the store and of PostgreSQL; endpoint and port to be used instead
     make_cluster         a PostgreSQL with other settings, for this test or, with the same settings, for several
 """
+import os
+import random
 import signal
 
 import pytest
@@ -17,6 +20,7 @@ import pytest
 from fault.pg_proxy import PostgresProxy
 from fault.proxy import FaultProxy
 from harness.daemon import Daemon
+from harness.documents import Documents
 from harness.postgres import DAEMON_ROLE, Cluster
 from harness.store import Bucket, S3Server
 
@@ -49,6 +53,14 @@ def pytest_runtest_call(item):
 def _failed(request):
     report = getattr(request.node, "report_call", None)
     return report is None or report.failed
+
+
+@pytest.fixture
+def random_seed():
+    """Printed when the test fails; OBJECTLINK_SEED sets it."""
+    seed = int(os.environ.get("OBJECTLINK_SEED", random.randrange(1 << 32)))
+    print(f"OBJECTLINK_SEED={seed}")
+    return seed
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +132,13 @@ def docs(pg, bucket):
 def create_document_table(pg):
     pg.run("CREATE TABLE document (id bigserial PRIMARY KEY, title text, file objectlink.storage_ref)")
     pg.run("SELECT objectlink.attach('document', 'file')")
+
+
+@pytest.fixture
+def documents(pg, bucket, proxy):
+    pg.create_server("docs", proxy.endpoint, bucket.name)
+    create_document_table(pg)
+    return Documents(pg, bucket)
 
 
 @pytest.fixture

@@ -35,10 +35,10 @@ class Sha256Stream {
   std::unique_ptr<State> state_;
 };
 
-std::string hex(std::span<const unsigned char> bytes);                      // lower case
-std::optional<std::string> unhex(std::string_view text);                    // either case; raw bytes
-std::string base64(std::span<const unsigned char> bytes);                   // RFC 4648 with padding
-std::optional<std::string> unbase64(std::string_view text);                 // strict; raw bytes
+std::string hex(std::span<const unsigned char> bytes);       // lower case
+std::optional<std::string> unhex(std::string_view text);     // either case; raw bytes
+std::string base64(std::span<const unsigned char> bytes);    // RFC 4648 with padding
+std::optional<std::string> unbase64(std::string_view text);  // strict; raw bytes
 std::optional<Sha256> sha256_from_hex(std::string_view text);
 std::optional<Sha256> sha256_from_base64(std::string_view text);
 

@@ -10,20 +10,20 @@
 namespace objectlink {
 
 enum class ObjectState : std::uint8_t {
-    absent, // no row in the registry: before the first and after the last state
-    reserved,
-    pending,
-    stored,
-    missing,
-    corrupt,
-    failed,
-    unlinked,
-    deleting,
+  absent,  // no row in the registry: before the first and after the last state
+  reserved,
+  pending,
+  stored,
+  missing,
+  corrupt,
+  failed,
+  unlinked,
+  deleting,
 };
 
 struct Transition {
-    ObjectState from;
-    ObjectState to;
+  ObjectState from;
+  ObjectState to;
 };
 
 /// The event-only name of ObjectState::absent as the end of a transition.
@@ -41,4 +41,4 @@ std::string_view state_name(ObjectState state) noexcept;
 /// The state of that name. `gone` is no state of a row, so it yields nothing, as any unknown word does.
 std::optional<ObjectState> parse_state(std::string_view name) noexcept;
 
-} // namespace objectlink
+}  // namespace objectlink

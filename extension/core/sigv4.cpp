@@ -113,8 +113,7 @@ Sha256 derive_signing_key(std::string_view secret_access_key, std::string_view d
 
 SigningKeyCache::~SigningKeyCache() { OPENSSL_cleanse(key_.data(), key_.size()); }
 
-const Sha256& SigningKeyCache::get(std::string_view secret_access_key, std::string_view date,
-                                   std::string_view region) {
+const Sha256& SigningKeyCache::get(std::string_view secret_access_key, std::string_view date, std::string_view region) {
   const Sha256 digest = sha256(secret_access_key);
   const std::size_t n = date.size();
   const bool same_scope = scope_.size() == n + 1 + region.size() && scope_.compare(0, n, date) == 0 &&

@@ -1,7 +1,7 @@
 // What is a valid reference to an object, and which store and key does it name?
 //
-// The text form is s3://<store>/<key>. The key is the full object key in the bucket, raw: never decoded, never normalised.
-// Neither the existence of the store nor its prefix is known here; whoever links an object checks those.
+// The text form is s3://<store>/<key>. The key is the full object key in the bucket, raw: never decoded, never
+// normalised. Neither the existence of the store nor its prefix is known here; whoever links an object checks those.
 #pragma once
 
 #include <cstddef>
@@ -12,38 +12,38 @@
 namespace objectlink {
 
 inline constexpr std::string_view ref_scheme = "s3://";
-inline constexpr std::size_t store_bytes_max = 63; // a PostgreSQL name: NAMEDATALEN - 1
-inline constexpr std::size_t key_bytes_max = 1024; // the limit of S3
+inline constexpr std::size_t store_bytes_max = 63;  // a PostgreSQL name: NAMEDATALEN - 1
+inline constexpr std::size_t key_bytes_max = 1024;  // the limit of S3
 inline constexpr std::size_t ref_bytes_max = ref_scheme.size() + store_bytes_max + 1 + key_bytes_max;
 
 /// Keys below this are objectlink's own.
 inline constexpr std::string_view reserved_prefix = ".objectlink/";
 
 enum class RefFlaw : std::uint8_t {
-    none,
-    scheme_missing,
-    store_empty,
-    store_too_long,
-    store_slash,
-    store_control,
-    store_malformed,
-    key_missing,
-    key_empty,
-    key_too_long,
-    key_nul,
-    key_malformed,
+  none,
+  scheme_missing,
+  store_empty,
+  store_too_long,
+  store_slash,
+  store_control,
+  store_malformed,
+  key_missing,
+  key_empty,
+  key_too_long,
+  key_nul,
+  key_malformed,
 };
 
 /// The first flaw found and the byte of the checked text where it is, counted from 0.
 struct RefProblem {
-    RefFlaw flaw = RefFlaw::none;
-    std::size_t at = 0;
-    explicit operator bool() const noexcept { return flaw != RefFlaw::none; }
+  RefFlaw flaw = RefFlaw::none;
+  std::size_t at = 0;
+  explicit operator bool() const noexcept { return flaw != RefFlaw::none; }
 };
 
 struct RefParts {
-    std::string_view store;
-    std::string_view key;
+  std::string_view store;
+  std::string_view key;
 };
 
 /// Checks a whole reference, `s3://<store>/<key>`.
@@ -62,6 +62,6 @@ RefParts split_storage_ref(std::string_view text) noexcept;
 std::string make_storage_ref(std::string_view store, std::string_view key);
 
 /// What a flaw means, as an English sentence without its full stop. NUL-terminated.
-const char *describe(RefFlaw flaw) noexcept;
+const char* describe(RefFlaw flaw) noexcept;
 
-} // namespace objectlink
+}  // namespace objectlink

@@ -11,28 +11,29 @@
 
 namespace objectlink {
 
-/// What is wrong with a value (a sentence without its full stop), and the byte where, counted from 0, or npos if it is the
-/// value as a whole. Never repeats the value, which may hold a secret somebody put in the wrong place.
+/// What is wrong with a value (a sentence without its full stop), and the byte where, counted from 0, or npos if it is
+/// the value as a whole. Never repeats the value, which may hold a secret somebody put in the wrong place.
 struct ValueProblem {
-    std::string what;
-    std::size_t at = std::string_view::npos;
+  std::string what;
+  std::size_t at = std::string_view::npos;
 };
 
 using ValueResult = std::optional<ValueProblem>;
 
 /// true/false, on/off, yes/no, 1/0, in any case.
-ValueResult read_bool(std::string_view text, bool &value);
+ValueResult read_bool(std::string_view text, bool& value);
 
 /// Decimal digits only, within the limits.
-ValueResult read_integer(std::string_view text, std::uint32_t min, std::uint32_t max, std::uint32_t &value);
+ValueResult read_integer(std::string_view text, std::uint32_t min, std::uint32_t max, std::uint32_t& value);
 
-/// One or more of number and unit: '500ms', '5s', '2min', '24h', '7d', '7 days', '1 day 12 hours'; plain '0' needs no unit.
-/// Months and years are refused, because their length varies.
+/// One or more of number and unit: '500ms', '5s', '2min', '24h', '7d', '7 days', '1 day 12 hours'; plain '0' needs no
+/// unit. Months and years are refused, because their length varies.
 ValueResult read_duration(std::string_view text, std::chrono::milliseconds min, std::chrono::milliseconds max,
-                          std::chrono::milliseconds &value);
+                          std::chrono::milliseconds& value);
 
 /// A number and one of B, kB, MB, GB (powers of 1024, as in PostgreSQL), in any case.
-ValueResult read_size(std::string_view text, std::uint64_t min_bytes, std::uint64_t max_bytes, std::uint64_t &value_bytes);
+ValueResult read_size(std::string_view text, std::uint64_t min_bytes, std::uint64_t max_bytes,
+                      std::uint64_t& value_bytes);
 
 /// http://host[:port] or https://host[:port], nothing else. IPv6 addresses in brackets.
 ValueResult check_endpoint(std::string_view text);
@@ -41,7 +42,7 @@ ValueResult check_endpoint(std::string_view text);
 ValueResult check_bucket(std::string_view text);
 
 /// A key prefix; yields it with a slash at its end. Empty means none.
-ValueResult read_prefix(std::string_view text, std::string &value);
+ValueResult read_prefix(std::string_view text, std::string& value);
 
 /// Letters, digits and the given other characters, 1 to `bytes_max` bytes.
 ValueResult check_word(std::string_view text, std::string_view others, std::size_t bytes_max);
@@ -49,4 +50,4 @@ ValueResult check_word(std::string_view text, std::string_view others, std::size
 /// An absolute path without control characters.
 ValueResult check_path(std::string_view text);
 
-} // namespace objectlink
+}  // namespace objectlink

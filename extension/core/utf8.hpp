@@ -1,4 +1,5 @@
-// Is this text well-formed UTF-8, and if not, where does it break? Says nothing about normal forms: nothing is ever normalised.
+// Is this text well-formed UTF-8, and if not, where does it break? Says nothing about normal forms: nothing is ever
+// normalised.
 #pragma once
 
 #include <cstddef>
@@ -10,4 +11,4 @@ namespace objectlink {
 /// Well-formed as in RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF, nothing cut short.
 std::size_t find_malformed_utf8(std::string_view text) noexcept;
 
-} // namespace objectlink
+}  // namespace objectlink

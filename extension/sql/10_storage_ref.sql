@@ -55,7 +55,8 @@ CREATE FUNCTION objectlink.key(ref objectlink.storage_ref) RETURNS text
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_key';
 COMMENT ON FUNCTION objectlink.key(objectlink.storage_ref) IS 'full object key in the bucket, including the prefix of the store';
 
-CREATE CAST (objectlink.storage_ref AS text) WITHOUT FUNCTION AS ASSIGNMENT;
+-- Implicit, so that text functions and LIKE take a storage_ref as it stands.
+CREATE CAST (objectlink.storage_ref AS text) WITHOUT FUNCTION AS IMPLICIT;
 COMMENT ON CAST (objectlink.storage_ref AS text) IS 'the text form';
 CREATE CAST (text AS objectlink.storage_ref) WITH FUNCTION objectlink.storage_ref(text) AS ASSIGNMENT;
 COMMENT ON CAST (text AS objectlink.storage_ref) IS 'checks the text form';
@@ -95,52 +96,53 @@ CREATE FUNCTION objectlink.storage_ref_hash_extended(objectlink.storage_ref, big
     LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_hash_extended';
 COMMENT ON FUNCTION objectlink.storage_ref_hash_extended(objectlink.storage_ref, bigint) IS 'hash with a seed';
 
-CREATE OPERATOR objectlink.= (
+-- In pg_catalog, so that WHERE file = 's3://...' works, and uses an index, whatever the search_path is.
+CREATE OPERATOR pg_catalog.= (
     FUNCTION = objectlink.storage_ref_eq, LEFTARG = objectlink.storage_ref, RIGHTARG = objectlink.storage_ref,
-    COMMUTATOR = OPERATOR(objectlink.=), NEGATOR = OPERATOR(objectlink.<>),
+    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>),
     RESTRICT = eqsel, JOIN = eqjoinsel, HASHES, MERGES
 );
-COMMENT ON OPERATOR objectlink.= (objectlink.storage_ref, objectlink.storage_ref) IS 'equal, bytewise';
-CREATE OPERATOR objectlink.<> (
+COMMENT ON OPERATOR pg_catalog.= (objectlink.storage_ref, objectlink.storage_ref) IS 'equal, bytewise';
+CREATE OPERATOR pg_catalog.<> (
     FUNCTION = objectlink.storage_ref_ne, LEFTARG = objectlink.storage_ref, RIGHTARG = objectlink.storage_ref,
-    COMMUTATOR = OPERATOR(objectlink.<>), NEGATOR = OPERATOR(objectlink.=),
+    COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=),
     RESTRICT = neqsel, JOIN = neqjoinsel
 );
-COMMENT ON OPERATOR objectlink.<> (objectlink.storage_ref, objectlink.storage_ref) IS 'not equal, bytewise';
-CREATE OPERATOR objectlink.< (
+COMMENT ON OPERATOR pg_catalog.<> (objectlink.storage_ref, objectlink.storage_ref) IS 'not equal, bytewise';
+CREATE OPERATOR pg_catalog.< (
     FUNCTION = objectlink.storage_ref_lt, LEFTARG = objectlink.storage_ref, RIGHTARG = objectlink.storage_ref,
-    COMMUTATOR = OPERATOR(objectlink.>), NEGATOR = OPERATOR(objectlink.>=),
+    COMMUTATOR = OPERATOR(pg_catalog.>), NEGATOR = OPERATOR(pg_catalog.>=),
     RESTRICT = scalarltsel, JOIN = scalarltjoinsel
 );
-COMMENT ON OPERATOR objectlink.< (objectlink.storage_ref, objectlink.storage_ref) IS 'less than, bytewise';
-CREATE OPERATOR objectlink.<= (
+COMMENT ON OPERATOR pg_catalog.< (objectlink.storage_ref, objectlink.storage_ref) IS 'less than, bytewise';
+CREATE OPERATOR pg_catalog.<= (
     FUNCTION = objectlink.storage_ref_le, LEFTARG = objectlink.storage_ref, RIGHTARG = objectlink.storage_ref,
-    COMMUTATOR = OPERATOR(objectlink.>=), NEGATOR = OPERATOR(objectlink.>),
+    COMMUTATOR = OPERATOR(pg_catalog.>=), NEGATOR = OPERATOR(pg_catalog.>),
     RESTRICT = scalarlesel, JOIN = scalarlejoinsel
 );
-COMMENT ON OPERATOR objectlink.<= (objectlink.storage_ref, objectlink.storage_ref) IS 'less than or equal, bytewise';
-CREATE OPERATOR objectlink.> (
+COMMENT ON OPERATOR pg_catalog.<= (objectlink.storage_ref, objectlink.storage_ref) IS 'less than or equal, bytewise';
+CREATE OPERATOR pg_catalog.> (
     FUNCTION = objectlink.storage_ref_gt, LEFTARG = objectlink.storage_ref, RIGHTARG = objectlink.storage_ref,
-    COMMUTATOR = OPERATOR(objectlink.<), NEGATOR = OPERATOR(objectlink.<=),
+    COMMUTATOR = OPERATOR(pg_catalog.<), NEGATOR = OPERATOR(pg_catalog.<=),
     RESTRICT = scalargtsel, JOIN = scalargtjoinsel
 );
-COMMENT ON OPERATOR objectlink.> (objectlink.storage_ref, objectlink.storage_ref) IS 'greater than, bytewise';
-CREATE OPERATOR objectlink.>= (
+COMMENT ON OPERATOR pg_catalog.> (objectlink.storage_ref, objectlink.storage_ref) IS 'greater than, bytewise';
+CREATE OPERATOR pg_catalog.>= (
     FUNCTION = objectlink.storage_ref_ge, LEFTARG = objectlink.storage_ref, RIGHTARG = objectlink.storage_ref,
-    COMMUTATOR = OPERATOR(objectlink.<=), NEGATOR = OPERATOR(objectlink.<),
+    COMMUTATOR = OPERATOR(pg_catalog.<=), NEGATOR = OPERATOR(pg_catalog.<),
     RESTRICT = scalargesel, JOIN = scalargejoinsel
 );
-COMMENT ON OPERATOR objectlink.>= (objectlink.storage_ref, objectlink.storage_ref) IS 'greater than or equal, bytewise';
+COMMENT ON OPERATOR pg_catalog.>= (objectlink.storage_ref, objectlink.storage_ref) IS 'greater than or equal, bytewise';
 
 CREATE OPERATOR FAMILY objectlink.storage_ref_ops USING btree;
 COMMENT ON OPERATOR FAMILY objectlink.storage_ref_ops USING btree IS 'order of storage_ref, bytewise';
 CREATE OPERATOR CLASS objectlink.storage_ref_ops DEFAULT FOR TYPE objectlink.storage_ref USING btree
     FAMILY objectlink.storage_ref_ops AS
-    OPERATOR 1 objectlink.<,
-    OPERATOR 2 objectlink.<=,
-    OPERATOR 3 objectlink.=,
-    OPERATOR 4 objectlink.>=,
-    OPERATOR 5 objectlink.>,
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
     FUNCTION 1 objectlink.storage_ref_cmp(objectlink.storage_ref, objectlink.storage_ref),
     FUNCTION 2 objectlink.storage_ref_sortsupport(internal),
     FUNCTION 4 pg_catalog.btequalimage(oid);
@@ -150,7 +152,7 @@ CREATE OPERATOR FAMILY objectlink.storage_ref_ops USING hash;
 COMMENT ON OPERATOR FAMILY objectlink.storage_ref_ops USING hash IS 'equality of storage_ref';
 CREATE OPERATOR CLASS objectlink.storage_ref_ops DEFAULT FOR TYPE objectlink.storage_ref USING hash
     FAMILY objectlink.storage_ref_ops AS
-    OPERATOR 1 objectlink.=,
+    OPERATOR 1 pg_catalog.=,
     FUNCTION 1 objectlink.storage_ref_hash(objectlink.storage_ref),
     FUNCTION 2 objectlink.storage_ref_hash_extended(objectlink.storage_ref, bigint);
 COMMENT ON OPERATOR CLASS objectlink.storage_ref_ops USING hash IS 'equality of storage_ref';

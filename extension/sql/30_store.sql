@@ -54,6 +54,12 @@ LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_tem
 $$;
 COMMENT ON FUNCTION objectlink.store_prefix(name) IS 'key prefix of a store: empty, or ending in a slash';
 
+-- Whatever a row says: a key elsewhere in the bucket belongs to somebody else and is not to be touched.
+CREATE FUNCTION objectlink.key_is_ours(p_prefix text, p_key text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN starts_with(p_key, p_prefix) AND length(p_key) > length(p_prefix) AND NOT starts_with(p_key, '.objectlink/');
+COMMENT ON FUNCTION objectlink.key_is_ours(text, text) IS 'whether a key lies below its store''s prefix and not among objectlink''s own';
+
 CREATE FUNCTION objectlink.store_settings() RETURNS TABLE (store_id int, store name, options jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

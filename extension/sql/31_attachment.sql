@@ -26,7 +26,9 @@ CREATE TABLE objectlink.scan (
   after_value   text COLLATE "C" NOT NULL DEFAULT '',
   done          bigint NOT NULL DEFAULT 0,
   queued_at     timestamptz NOT NULL DEFAULT now(),
+  failed_at     timestamptz,
   last_error    text
 );
 COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a truncated relation';
+COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';
 COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

@@ -25,7 +25,9 @@ CREATE TABLE objectlink.object (
   last_error    text,
   request_id    text,
   -- No foreign key to store: its row check would cost as much as the insert, and stores are never removed.
-  CONSTRAINT object_pkey PRIMARY KEY (store_id, key)
+  CONSTRAINT object_pkey PRIMARY KEY (store_id, key),
+  -- A request to delete it may be on its way: it will never again be said to be there.
+  CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting')
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL;
 COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be and what was last proved of it';

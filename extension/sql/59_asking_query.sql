@@ -22,13 +22,11 @@ CREATE FUNCTION objectlink.asking_query(p_relid oid, p_column name, p_indexed bo
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format(
     CASE WHEN p_indexed
-      THEN 'SELECT %1$s, $2, NULL::text FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %2$s AS t WHERE %3$s %4$s w.v LIMIT 1) AS hit WHERE $3::name IS NOT DISTINCT FROM $3'
-      ELSE 'SELECT %1$s, $2, NULL::text FROM (SELECT DISTINCT %3$s AS v FROM %2$s AS t WHERE %3$s %4$s ANY ($1)) AS w WHERE $3::name IS NOT DISTINCT FROM $3'
+      THEN 'SELECT %1$s, $2, NULL::text FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %2$s AS t WHERE %3$s OPERATOR(pg_catalog.=) w.v LIMIT 1) AS hit WHERE $3::name IS NOT DISTINCT FROM $3'
+      ELSE 'SELECT %1$s, $2, NULL::text FROM (SELECT DISTINCT %3$s AS v FROM %2$s AS t WHERE %3$s OPERATOR(pg_catalog.=) ANY ($1)) AS w WHERE $3::name IS NOT DISTINCT FROM $3'
     END,
     CASE WHEN p_text THEN 'objectlink.storage_ref($3::text, w.v::text)' ELSE 'w.v::objectlink.storage_ref' END,
     p_relid::regclass,
-    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column)
-         ELSE format('t.%I', p_column) END,
-    CASE WHEN p_text THEN 'OPERATOR(pg_catalog.=)' ELSE 'OPERATOR(objectlink.=)' END)
+    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column) ELSE format('t.%I', p_column) END)
 $$;
 COMMENT ON FUNCTION objectlink.asking_query(oid, name, boolean, boolean) IS 'the query that asks one column which of some refs it holds';

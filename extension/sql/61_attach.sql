@@ -1,73 +1,53 @@
 -- attach and detach. They run with the caller's own rights on the table: who may not create a trigger or
 -- an index there gets PostgreSQL's own error.
 
--- The triggers of one attachment on one relation. The comparison goes through text in the "C" collation:
--- IS DISTINCT FROM can't be schema-qualified, and a case-insensitive collation would miss a change of key.
-CREATE FUNCTION objectlink.create_triggers(p_attachment_id int) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_at objectlink.attachment;
-  v_args text;
-  v_name text;
-  v_event text;
-  v_when text;
-BEGIN
-  SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
-  v_args := format('%L, %L', v_at.id, v_at.column_name) || CASE WHEN v_at.store IS NULL THEN '' ELSE format(', %L', v_at.store) END;
-  FOR v_event, v_when IN VALUES
-    ('INSERT', format('NEW.%I IS NOT NULL', v_at.column_name)),
-    ('DELETE', format('OLD.%I IS NOT NULL', v_at.column_name)),
-    ('UPDATE', format('(OLD.%1$I)::text COLLATE "C" IS DISTINCT FROM (NEW.%1$I)::text COLLATE "C"', v_at.column_name))
-  LOOP
-    v_name := format('objectlink_%s_%s', lower(v_event), v_at.id);
-    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION objectlink.link_trigger(%s)',
-                   v_name, v_event, v_at.relation, v_when, v_args);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_at.relation, v_name);
-  END LOOP;
-  PERFORM objectlink.complete_triggers(p_attachment_id);
-END $$;
-COMMENT ON FUNCTION objectlink.create_triggers(int) IS 'creates the triggers of an attachment on its relation';
-
--- What is not cloned by PostgreSQL itself: TRUNCATE triggers of every relation of the tree, ENABLE ALWAYS of
--- partitions' clones, and row triggers of inheritance children.
+-- The triggers of one attachment, on every relation of its tree that lacks them. PostgreSQL clones row triggers
+-- to partitions; it clones neither TRUNCATE triggers nor, to inheritance children, any. DISABLE TRIGGER is left as
+-- it is; a plain ENABLE, as after a restore, is made ALWAYS again.
+-- The comparison goes through text in the "C" collation: IS DISTINCT FROM can't be schema-qualified, and a
+-- case-insensitive collation would miss a change of key.
 CREATE FUNCTION objectlink.complete_triggers(p_attachment_id int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_at objectlink.attachment;
+  v_link_call text;
   v_relid oid;
-  v_trigger record;
-  v_definition text;
+  v_event text;
+  v_rest text;
+  v_name text;
+  v_enabled "char";
 BEGIN
   SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
+  v_link_call := format('EXECUTE FUNCTION objectlink.link_trigger(%L, %L', v_at.id, v_at.column_name)
+                 || CASE WHEN v_at.store IS NULL THEN ')' ELSE format(', %L)', v_at.store) END;
+  -- The root first: its triggers are cloned to partitions.
   FOR v_relid IN
-    WITH RECURSIVE tree (relid) AS (
-      SELECT v_at.relation::oid UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid
+    WITH RECURSIVE tree (relid, depth) AS (
+      SELECT v_at.relation::oid, 0 UNION SELECT i.inhrelid, t.depth + 1 FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid
     )
     SELECT t.relid FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    GROUP BY t.relid ORDER BY min(t.depth), t.relid
   LOOP
-    FOR v_trigger IN
-      SELECT t.tgname, pg_get_triggerdef(t.oid) AS definition
-      FROM pg_trigger t
-      WHERE t.tgrelid = v_at.relation AND t.tgname LIKE format('objectlink\_%%\_%s', v_at.id) AND t.tgtype::int & 32 = 0
-        AND v_relid <> v_at.relation
-        AND NOT EXISTS (SELECT FROM pg_trigger c WHERE c.tgrelid = v_relid AND c.tgname = t.tgname)
+    FOR v_event, v_rest IN VALUES
+      ('INSERT', format('FOR EACH ROW WHEN (NEW.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),
+      ('DELETE', format('FOR EACH ROW WHEN (OLD.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),
+      ('UPDATE', format('FOR EACH ROW WHEN ((OLD.%1$I)::text COLLATE "C" IS DISTINCT FROM (NEW.%1$I)::text COLLATE "C") %2$s',
+                        v_at.column_name, v_link_call)),
+      ('TRUNCATE', format('FOR EACH STATEMENT EXECUTE FUNCTION objectlink.truncate_trigger(%L)', v_at.id))
     LOOP
-      v_definition := regexp_replace(v_trigger.definition, ' ON .*? FOR EACH ROW', format(' ON %s FOR EACH ROW', v_relid::regclass));
-      EXECUTE v_definition;
-    END LOOP;
-    IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v_relid AND t.tgname = format('objectlink_truncate_%s', v_at.id)) THEN
-      EXECUTE format('CREATE TRIGGER %I AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION objectlink.truncate_trigger(%L)',
-                     format('objectlink_truncate_%s', v_at.id), v_relid::regclass, v_at.id);
-    END IF;
-    FOR v_trigger IN
-      SELECT t.tgname FROM pg_trigger t
-      WHERE t.tgrelid = v_relid AND t.tgname LIKE format('objectlink\_%%\_%s', v_at.id) AND t.tgenabled <> 'A'
-    LOOP
-      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_relid::regclass, v_trigger.tgname);
+      v_name := format('objectlink_%s_%s', lower(v_event), v_at.id);
+      SELECT t.tgenabled INTO v_enabled FROM pg_trigger t WHERE t.tgrelid = v_relid AND t.tgname = v_name;
+      IF NOT FOUND THEN
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s', v_name, v_event, v_relid::regclass, v_rest);
+        v_enabled := 'O';
+      END IF;
+      IF v_enabled IN ('O', 'R') THEN
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_relid::regclass, v_name);
+      END IF;
     END LOOP;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.complete_triggers(int) IS 'gives partitions and inheritance children of an attached table the triggers they lack';
+COMMENT ON FUNCTION objectlink.complete_triggers(int) IS 'gives an attached table, its partitions and children the triggers they lack';
 
 CREATE FUNCTION objectlink.drop_triggers(p_attachment_id int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -101,9 +81,9 @@ BEGIN
   SELECT * INTO v_class FROM pg_class c WHERE c.oid = relation;
   IF v_class.relkind NOT IN ('r', 'p') THEN
     RAISE EXCEPTION 'cannot attach %', relation USING ERRCODE = 'wrong_object_type',
-      DETAIL = format('It is a %s; only ordinary and partitioned tables link objects.',
-        CASE v_class.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
-             WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' ELSE 'relation of kind ' || v_class.relkind END);
+      DETAIL = format('It is %s; only ordinary and partitioned tables link objects.',
+        CASE v_class.relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' WHEN 'f' THEN 'a foreign table'
+             WHEN 'S' THEN 'a sequence' WHEN 'i' THEN 'an index' ELSE format('a relation of kind "%s"', v_class.relkind) END);
   ELSIF v_class.relpersistence = 't' THEN
     RAISE EXCEPTION 'cannot attach temporary table %', relation USING ERRCODE = 'wrong_object_type',
       DETAIL = 'The daemon cannot see the rows of another session''s temporary table.';
@@ -139,7 +119,7 @@ BEGIN
   ELSE
     RAISE EXCEPTION 'cannot attach column "%" of type %', column_name, format_type(v_column.atttypid, v_column.atttypmod) USING ERRCODE = 'datatype_mismatch',
       DETAIL = CASE WHEN EXISTS (SELECT FROM pg_type t WHERE t.oid = v_base AND t.typcategory = 'A')
-               THEN 'An array cannot be asked for one key by index.' END,
+               THEN 'An array cannot be asked for one key by index.' ELSE 'A value of this type is no key.' END,
       HINT = 'Use a column of type objectlink.storage_ref, or of type text with store => ''...''.';
   END IF;
 END $$;
@@ -208,7 +188,7 @@ BEGIN
   PERFORM objectlink.require_index(relation, column_name, v_attnum, store IS NOT NULL, create_index);
   INSERT INTO objectlink.attachment (relation, column_name, attnum, store, max_attempts)
     VALUES (relation, column_name, v_attnum, store, max_attempts) RETURNING id INTO v_id;
-  PERFORM objectlink.create_triggers(v_id);
+  PERFORM objectlink.complete_triggers(v_id);
   INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
   RETURN v_id;
 END $$;

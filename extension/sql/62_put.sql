@@ -1,5 +1,27 @@
 -- put(): content handed over inside the user's transaction, uploaded after its commit.
 
+-- A chosen key may be known: the same content again is success, other content never overwrites. What was lost
+-- is not there any more: its content is handed over again.
+CREATE FUNCTION objectlink.is_proved(p_store name, p_key text, p_content bytea) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_known objectlink.object;
+BEGIN
+  SELECT o.* INTO v_known FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+    WHERE s.name = p_store AND o.key = p_key AND o.verified_at IS NOT NULL;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  IF v_known.sha256 IS DISTINCT FROM sha256(p_content) OR v_known.size IS DISTINCT FROM length(p_content) THEN
+    RAISE EXCEPTION 'object "%" in store "%" exists with other content', p_key, p_store
+      USING ERRCODE = 'unique_violation',
+            DETAIL = format('It has %s bytes, in state %s; an object is never overwritten.', v_known.size, v_known.state),
+            HINT = 'Leave key out, so that a fresh key is made.';
+  END IF;
+  RETURN v_known.state NOT IN ('missing', 'corrupt', 'failed');
+END $$;
+COMMENT ON FUNCTION objectlink.is_proved(name, text, bytea) IS 'for put(): whether a store was proved to hold this content under this key; an error when it holds other content';
+
 CREATE FUNCTION objectlink.put(store name, content bytea, name text DEFAULT NULL, key text DEFAULT NULL,
                                content_type text DEFAULT NULL) RETURNS objectlink.storage_ref
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -7,7 +29,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
   v_key text := key;
   v_ref objectlink.storage_ref;
-  v_known objectlink.object;
 BEGIN
   IF store IS NULL OR content IS NULL THEN
     RAISE EXCEPTION '% must not be NULL', CASE WHEN store IS NULL THEN 'store' ELSE 'content' END
@@ -34,30 +55,23 @@ BEGIN
   -- Checks store, privilege, prefix and condemned keys of the caller before anything is kept.
   PERFORM objectlink.append_outbox('P', v_ref, NULL);
 
-  -- A chosen key may be known: the same content again is success, other content never overwrites.
-  IF key IS NOT NULL THEN
-    SELECT o.* INTO v_known FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
-      WHERE s.name = put.store AND o.key = v_key;
-    IF v_known.verified_at IS NOT NULL THEN
-      IF v_known.sha256 = sha256(content) AND v_known.size = length(content) THEN
-        RETURN v_ref;
-      END IF;
-      RAISE EXCEPTION 'object "%" in store "%" exists with other content', v_key, store
-        USING ERRCODE = 'unique_violation',
-              DETAIL = format('It has %s bytes, in state %s; an object is never overwritten.', v_known.size, v_known.state),
-              HINT = 'Leave key out, so that a fresh key is made.';
-    END IF;
+  IF key IS NOT NULL AND objectlink.is_proved(store, v_key, content) THEN
+    RETURN v_ref;
   END IF;
   BEGIN
     INSERT INTO objectlink.payload (ref, size, sha256, md5, content_type, chosen_key, content)
       VALUES (v_ref, length(content), sha256(content), decode(md5(content), 'hex'), content_type, key IS NOT NULL, content);
   EXCEPTION WHEN unique_violation THEN
     IF NOT EXISTS (SELECT FROM objectlink.payload p
-                   WHERE p.ref OPERATOR(objectlink.=) v_ref AND p.sha256 = sha256(put.content)) THEN
+                   WHERE p.ref OPERATOR(pg_catalog.=) v_ref AND p.sha256 = sha256(put.content)) THEN
       RAISE EXCEPTION 'other content for object "%" in store "%" waits to be uploaded', v_key, store
         USING ERRCODE = 'unique_violation', HINT = 'Leave key out, so that a fresh key is made.';
     END IF;
   END;
+  -- Once more: what was there may have been proved, and its payload freed, while the row above waited for that.
+  IF key IS NOT NULL AND objectlink.is_proved(store, v_key, content) THEN
+    DELETE FROM objectlink.payload p WHERE p.ref OPERATOR(pg_catalog.=) v_ref;
+  END IF;
   RETURN v_ref;
 END $$;
 COMMENT ON FUNCTION objectlink.put(name, bytea, text, text, text) IS 'hands over content to be uploaded after commit; returns the ref to store in a row';

@@ -5,9 +5,10 @@ CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unl
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox says of one ref';
 
 -- What a key should be, given what it is and what the rows say. NULL as the old state: not known yet.
+-- (Parsed once, here, so it needs no search_path of its own and can be inlined.)
 CREATE FUNCTION objectlink.next_state(p_state text, p_linked boolean, p_touched objectlink.touched, p_proved boolean)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE
+RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN CASE
     WHEN p_linked THEN CASE
       WHEN p_state IS NULL OR p_state = 'reserved' THEN 'pending'
       WHEN p_state = 'unlinked' THEN CASE WHEN p_proved THEN 'stored' ELSE 'pending' END
@@ -17,8 +18,7 @@ RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     WHEN p_state IS NULL THEN CASE WHEN (p_touched).put AND NOT (p_touched).unlink THEN 'reserved' ELSE 'unlinked' END
     WHEN p_state = 'reserved' AND NOT (p_touched).unlink THEN 'reserved'
     WHEN p_state = 'deleting' THEN 'deleting'
-    ELSE 'unlinked' END
-$$;
+    ELSE 'unlinked' END;
 COMMENT ON FUNCTION objectlink.next_state(text, boolean, objectlink.touched, boolean) IS 'the state of a touched key, from its old state and whether a row links it';
 
 CREATE FUNCTION objectlink.apply_outbox(p_epoch bigint, p_low tid, p_limit int, OUT taken int, OUT high tid)
@@ -69,15 +69,16 @@ BEGIN
   IF v_doubt THEN
     -- Unlinked, or only not to be seen now: looked at again by a later batch.
     INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-    SELECT op, (t).attachment_id, (t).ref, pg_current_xact_id(), now()
+    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), now()
     FROM unnest(p_touched) t
-    CROSS JOIN LATERAL (VALUES ('U'::"char"), (CASE WHEN (t).link THEN 'L'::"char" END), (CASE WHEN (t).put THEN 'P'::"char" END)) AS o (op)
-    WHERE (t).unlink AND op IS NOT NULL AND NOT (t).ref OPERATOR(objectlink.=) ANY (coalesce(v_linked_refs, '{}'));
+    CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink), ('L', (t).link), ('P', (t).put)) AS o (op, said)
+    WHERE o.said AND ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
   END IF;
 
   FOR v_store IN
     SELECT s.name, objectlink.store_id(s.name) AS id,
-           coalesce(objectlink.store_option(s.name, 'retention')::interval, interval '0') AS retention
+           coalesce(objectlink.store_option(s.name, 'retention')::interval, interval '0') AS retention,
+           objectlink.store_prefix(s.name) AS prefix
     FROM (SELECT DISTINCT objectlink.store(r) AS name FROM unnest(v_refs) r) s ORDER BY 1
   LOOP
     -- Locked first and in the order of keys, then changed by a second statement, which sees what the lock waited for.
@@ -91,8 +92,8 @@ BEGIN
       SELECT objectlink.key((t).ref) AS key, t AS touched, l.attachment_id,
              -- A column that could not be asked may hold the key: without an unlink, believe the link.
              l.ref IS NOT NULL OR (v_doubt AND (t).link) AS linked
-      FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(objectlink.=) (t).ref
-      WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND (t).unlink AND l.ref IS NULL)
+      FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(pg_catalog.=) (t).ref
+      WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND l.ref IS NULL AND ((t).unlink OR NOT (t).link))
     ), was AS MATERIALIZED (
       SELECT o.key, o.state, o.verified_at, o.attachment_id FROM objectlink.object o
       WHERE o.store_id = v_store.id AND o.key = ANY (v_keys)
@@ -104,6 +105,8 @@ BEGIN
              CASE WHEN w.linked THEN CASE WHEN (w.touched).put THEN 'put' ELSE 'link' END
                   WHEN (w.touched).unlink THEN 'unlink' WHEN (w.touched).put THEN 'put' ELSE 'link withdrawn' END AS cause
       FROM want w LEFT JOIN was b USING (key)
+      -- What an old row says of a key that is not ours is not taken over, and so never deleted.
+      WHERE b.key IS NOT NULL OR objectlink.key_is_ours(v_store.prefix, w.key)
     ), inserted AS (
       INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, due_at)
       SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id,

@@ -25,7 +25,7 @@ BEGIN
     FROM (SELECT * FROM objectlink.object i
           WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now
           ORDER BY i.due_at LIMIT p_limit) o
-    LEFT JOIN objectlink.payload p ON o.state = 'pending' AND p.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, o.key)
+    LEFT JOIN objectlink.payload p ON o.state = 'pending' AND p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, o.key)
     ORDER BY o.due_at;
 END $$;
 COMMENT ON FUNCTION objectlink.due_work(int, timestamptz, int) IS 'for the owner of a store: objects that are due, oldest first, after a point in time';
@@ -34,7 +34,7 @@ CREATE FUNCTION objectlink.read_payload(p_store int, p_key text, p_offset bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT substring(p.content FROM p_offset::int + 1 FOR p_length)
   FROM objectlink.payload p
-  WHERE p.ref OPERATOR(objectlink.=) objectlink.storage_ref((SELECT s.name::text FROM objectlink.store s WHERE s.id = p_store), p_key)
+  WHERE p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref((SELECT s.name::text FROM objectlink.store s WHERE s.id = p_store), p_key)
 $$;
 COMMENT ON FUNCTION objectlink.read_payload(int, text, bigint, int) IS 'for the owner of a store: a piece of the content that waits to be uploaded; NULL when it is gone';
 

@@ -20,43 +20,40 @@ BEGIN
     SELECT * FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
       content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
-  ), mine AS MATERIALIZED (
-    SELECT o.key, o.state, o.attachment_id, o.issued_epoch
-    FROM result r JOIN objectlink.object o ON o.store_id = p_store AND o.key = r.key COLLATE "C"
-    WHERE o.state = r.state AND o.attempts = r.attempts
-    ORDER BY o.key FOR UPDATE OF o
-  ), acted AS MATERIALIZED (
-    SELECT m.attachment_id, m.issued_epoch, r.*,
-           CASE r.outcome WHEN 'stored' THEN 'stored' WHEN 'failed' THEN 'failed' WHEN 'gone' THEN 'gone' ELSE r.state END AS to_state
-    FROM mine m JOIN result r ON r.key = m.key
   ), removed AS (
-    DELETE FROM objectlink.object o USING acted a
-    WHERE o.store_id = p_store AND o.key = a.key COLLATE "C" AND a.outcome = 'gone'
+    DELETE FROM objectlink.object o USING result r
+    WHERE r.outcome = 'gone' AND o.store_id = p_store AND o.key = r.key COLLATE "C"
+      AND o.state = r.state AND o.attempts = r.attempts
+    RETURNING o.attachment_id, o.issued_epoch, r.*, 'gone' AS to_state
   ), updated AS (
     UPDATE objectlink.object o
-    SET state = a.to_state,
-        since = CASE WHEN a.to_state = o.state THEN o.since ELSE clock_timestamp() END,
-        attempts = CASE WHEN a.to_state = 'stored' THEN 0 WHEN a.counted THEN o.attempts + 1 ELSE o.attempts END,
-        due_at = CASE WHEN a.outcome IN ('retry', 'unknown') THEN clock_timestamp() + a.retry_ms * interval '1 ms' END,
-        verified_at = CASE WHEN a.outcome = 'stored' THEN clock_timestamp() ELSE o.verified_at END,
-        size = coalesce(a.size, o.size), etag = coalesce(a.etag, o.etag), version_id = coalesce(a.version_id, o.version_id),
-        sha256 = coalesce(decode(a.sha256, 'hex'), o.sha256), content_type = coalesce(a.content_type, o.content_type),
-        request_id = a.request_id, error_class = a.error_class, error_code = a.error_code, last_error = a.message
-    FROM acted a
-    WHERE o.store_id = p_store AND o.key = a.key COLLATE "C" AND a.outcome <> 'gone'
+    SET state = CASE WHEN r.outcome IN ('stored', 'failed') THEN r.outcome ELSE o.state END,
+        since = CASE WHEN r.outcome IN ('stored', 'failed') THEN clock_timestamp() ELSE o.since END,
+        attempts = CASE WHEN r.outcome = 'stored' THEN 0 WHEN r.counted THEN o.attempts + 1 ELSE o.attempts END,
+        due_at = CASE WHEN r.outcome IN ('retry', 'unknown') THEN clock_timestamp() + r.retry_ms * interval '1 ms' END,
+        verified_at = CASE WHEN r.outcome = 'stored' THEN clock_timestamp() ELSE o.verified_at END,
+        size = coalesce(r.size, o.size), etag = coalesce(r.etag, o.etag), version_id = coalesce(r.version_id, o.version_id),
+        sha256 = coalesce(decode(r.sha256, 'hex'), o.sha256), content_type = coalesce(r.content_type, o.content_type),
+        request_id = r.request_id, error_class = r.error_class, error_code = r.error_code, last_error = r.message
+    FROM result r
+    WHERE r.outcome <> 'gone' AND o.store_id = p_store AND o.key = r.key COLLATE "C"
+      AND o.state = r.state AND o.attempts = r.attempts
+    RETURNING o.attachment_id, o.issued_epoch, r.*, o.state AS to_state
+  ), acted AS MATERIALIZED (
+    SELECT * FROM removed UNION ALL SELECT * FROM updated
   ), freed AS (
     DELETE FROM objectlink.payload p USING acted a
-    WHERE p.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, a.key) AND a.outcome IN ('stored', 'gone')
+    WHERE p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key) AND a.outcome IN ('stored', 'gone')
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING acted a
-    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, a.key)
+    WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key)
       AND a.outcome = 'gone' AND a.issued_epoch = p_epoch AND c.release_after IS NULL
   ), marked AS (
     -- A request whose reply nobody saw may still arrive: its key stays refused until it can't any more,
     -- or it would destroy a successor of the same name.
     UPDATE objectlink.condemned c SET release_after = clock_timestamp() + objectlink.signature_window()
     FROM acted a
-    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, a.key)
+    WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key)
       AND (a.outcome = 'unknown' OR (a.outcome = 'gone' AND a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL))
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, attempt, request_id, detail)

@@ -29,7 +29,8 @@ END $$;
 COMMENT ON FUNCTION objectlink.condemn(int, bigint, text[]) IS 'for the owner of a store: marks due keys as being deleted, returns those it marked';
 
 -- Step 3: everybody who may have written a row, or looked for the mark, before the mark was committed:
--- all holders, prepared ones included, of a writer's lock on the outbox or on a table that is asked.
+-- all holders, prepared ones included, of a writer's lock on the outbox or on a table that is asked; and of the
+-- locks of DDL on any lasting table, or on one that can't be seen yet: it may become one that is asked.
 -- VACUUM's lock is another one and delays nothing.
 CREATE FUNCTION objectlink.writers() RETURNS SETOF text
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -39,11 +40,13 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     UNION SELECT i.inhrelid FROM asked a JOIN pg_inherits i ON i.inhparent = a.relid
   )
   SELECT DISTINCT l.virtualtransaction
-  FROM pg_locks l JOIN asked a ON a.relid = l.relation
+  FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation
   WHERE l.locktype = 'relation' AND l.granted
     AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-    AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
     AND l.pid IS DISTINCT FROM pg_backend_pid()
+    AND (l.mode IN ('RowExclusiveLock', 'ExclusiveLock') AND l.relation IN (SELECT a.relid FROM asked a)
+         OR l.mode IN ('ShareRowExclusiveLock', 'AccessExclusiveLock')
+            AND (c.oid IS NULL OR c.relkind IN ('r', 'p') AND c.relpersistence <> 't'))
 $$;
 COMMENT ON FUNCTION objectlink.writers() IS 'for the barrier: virtual transactions that hold a writer''s lock on the outbox or an asked table; those of prepared ones begin with -1/';
 
@@ -69,7 +72,7 @@ BEGIN
     RETURNING o.key, o.attachment_id
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING changed d
-    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, d.key) AND c.release_after IS NULL
+    WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, d.key) AND c.release_after IS NULL
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, detail)
     SELECT p_store, d.key, 'deleting', 'unlinked', 'not now', d.attachment_id, jsonb_build_object('reason', p_reason)
@@ -108,7 +111,7 @@ BEGIN
   SELECT array_agg(DISTINCT objectlink.key(l.ref)) FILTER (WHERE l.ref IS NOT NULL), max(l.unknown)
     INTO v_linked, v_unknown FROM objectlink.linked(v_refs) l;
   SELECT array_agg(DISTINCT objectlink.key(b.ref)) INTO v_busy
-    FROM objectlink.outbox b WHERE b.ref OPERATOR(objectlink.=) ANY (v_refs);
+    FROM objectlink.outbox b WHERE b.ref OPERATOR(pg_catalog.=) ANY (v_refs);
   v_linked := coalesce(v_linked, '{}');
   v_busy := coalesce(v_busy, '{}');
 
@@ -120,7 +123,7 @@ BEGIN
     RETURNING o.key, o.state, o.attachment_id
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING back b
-    WHERE c.ref OPERATOR(objectlink.=) objectlink.storage_ref(v_store::text, b.key) AND c.release_after IS NULL
+    WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, b.key) AND c.release_after IS NULL
   )
   INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
     SELECT p_store, b.key, 'deleting', b.state, 'still linked', b.attachment_id FROM back b;

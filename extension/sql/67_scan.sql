@@ -12,20 +12,22 @@ DECLARE
   v_after text;
   v_values text[];
   v_value text;
+  v_refs objectlink.storage_ref[];
 BEGIN
   taken := 0;
   SELECT * INTO v_at FROM objectlink.attachment WHERE id = p_scan.attachment_id;
-  IF v_at.detached_at IS NOT NULL OR NOT EXISTS (SELECT FROM pg_class WHERE oid = v_at.relation) THEN
+  IF v_at.detached_at IS NOT NULL
+     OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = v_at.relation AND a.attnum = v_at.attnum AND NOT a.attisdropped) THEN
     RETURN;
   END IF;
   v_column := format(CASE WHEN v_at.store IS NULL THEN 't.%I' ELSE 't.%I COLLATE "C"' END, v_at.column_name);
-  v_after := CASE WHEN p_scan.after_value = '' THEN 'IS NOT NULL'
-                  WHEN v_at.store IS NULL THEN 'OPERATOR(objectlink.>) $1::objectlink.storage_ref'
-                  ELSE 'OPERATOR(pg_catalog.>) $1' END;
+  -- The empty text is no key and comes before every other.
+  v_after := CASE WHEN v_at.store IS NOT NULL THEN 'OPERATOR(pg_catalog.>) $1'
+                  WHEN p_scan.after_value = '' THEN 'IS NOT NULL'
+                  ELSE 'OPERATOR(pg_catalog.>) $1::objectlink.storage_ref' END;
   -- $1 is mentioned in any case, so that the query always takes the same parameters.
   EXECUTE format('SELECT array_agg(DISTINCT x.v::text COLLATE "C" ORDER BY x.v::text COLLATE "C")
-                  FROM (SELECT %1$s AS v FROM %2$s AS t WHERE %1$s %3$s AND $1 IS NOT NULL ORDER BY %1$s LIMIT $2) x
-                  WHERE x.v::text <> ''''',
+                  FROM (SELECT %1$s AS v FROM %2$s AS t WHERE %1$s %3$s AND $1 IS NOT NULL ORDER BY %1$s LIMIT $2) x',
                  v_column, v_at.relation, v_after)
     INTO v_values USING p_scan.after_value, p_limit;
   IF v_values IS NULL THEN
@@ -34,20 +36,30 @@ BEGIN
   taken := cardinality(v_values);
   last := v_values[taken];
   BEGIN
-    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-    SELECT 'L', v_at.id, objectlink.value_ref(v_at.store, v), pg_current_xact_id(), now() FROM unnest(v_values) v;
+    v_refs := ARRAY(SELECT objectlink.value_ref(v_at.store, v) FROM unnest(v_values) v);
   EXCEPTION WHEN invalid_parameter_value THEN
     -- A text that can't be a key must not hold up the others: it is recorded, and the row stays as it is.
     FOREACH v_value IN ARRAY v_values LOOP
       BEGIN
-        INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-        VALUES ('L', v_at.id, objectlink.value_ref(v_at.store, v_value), pg_current_xact_id(), now());
+        v_refs := v_refs || objectlink.value_ref(v_at.store, v_value);
       EXCEPTION WHEN invalid_parameter_value THEN
         INSERT INTO objectlink.event (cause, attachment_id, detail)
         VALUES ('not a key', v_at.id, jsonb_build_object('value', v_value, 'message', SQLERRM));
       END;
     END LOOP;
   END;
+  WITH placed AS MATERIALIZED (
+    SELECT r AS ref, objectlink.key_is_ours(s.prefix, objectlink.key(r)) AS ours
+    FROM unnest(v_refs) r
+    JOIN (SELECT d.name, objectlink.store_prefix(d.name) AS prefix
+          FROM (SELECT DISTINCT objectlink.store(r) AS name FROM unnest(v_refs) r) d) s ON s.name = objectlink.store(r)
+  ), refused AS (
+    INSERT INTO objectlink.event (cause, attachment_id, detail)
+    SELECT 'not a key', v_at.id, jsonb_build_object('value', p.ref::text, 'message', 'not below the prefix of its store, or reserved')
+    FROM placed p WHERE NOT p.ours
+  )
+  INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
+  SELECT 'L', v_at.id, p.ref, pg_current_xact_id(), now() FROM placed p WHERE p.ours;
 END $$;
 COMMENT ON FUNCTION objectlink.scan_link_step(objectlink.scan, int) IS 'appends the next values of a column to the outbox';
 
@@ -83,7 +95,8 @@ DECLARE
   v_step record;
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
-  SELECT * INTO v_scan FROM objectlink.scan ORDER BY last_error IS NOT NULL, id LIMIT 1;
+  -- Those that failed come last, in turn: one that can't go on must not hold up the others.
+  SELECT * INTO v_scan FROM objectlink.scan ORDER BY failed_at NULLS FIRST, id LIMIT 1;
   IF NOT FOUND THEN
     RETURN -1;
   END IF;
@@ -95,14 +108,15 @@ BEGIN
     END IF;
   EXCEPTION WHEN OTHERS THEN
     -- The column can't be read now (locked, or changed): the walk waits and is tried again.
-    UPDATE objectlink.scan SET last_error = SQLERRM WHERE id = v_scan.id;
+    UPDATE objectlink.scan SET last_error = SQLERRM, failed_at = clock_timestamp() WHERE id = v_scan.id;
     RETURN 0;
   END;
   IF v_step.taken = 0 THEN
     DELETE FROM objectlink.scan WHERE id = v_scan.id;
   ELSE
     UPDATE objectlink.scan
-      SET after_store = v_step.last_store, after_value = v_step.last, done = done + v_step.taken, last_error = NULL
+      SET after_store = v_step.last_store, after_value = v_step.last, done = done + v_step.taken,
+          last_error = NULL, failed_at = NULL
       WHERE id = v_scan.id;
   END IF;
   RETURN v_step.taken;

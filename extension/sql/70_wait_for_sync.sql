@@ -3,7 +3,7 @@
 CREATE FUNCTION objectlink.unsettled(p_before xid8, p_since timestamptz)
 RETURNS TABLE (what text, store name, key text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET jit = off AS $$
 BEGIN
   RETURN QUERY
     SELECT 'outbox', objectlink.store(b.ref), objectlink.key(b.ref) FROM objectlink.outbox b WHERE b.xid < p_before

@@ -9,6 +9,11 @@ from psycopg2 import sql as composed
 
 from harness.sandbox import Server
 
+# bytea as bytes: a memoryview is equal to nothing one would compare it with.
+_BYTEA_OID = 17
+psycopg2.extensions.register_type(psycopg2.extensions.new_type(
+    (_BYTEA_OID,), "BYTES", lambda text, cursor: None if text is None else bytes(psycopg2.BINARY(text, cursor))))
+
 DAEMON_ROLE = "olx_daemon"
 
 
@@ -89,7 +94,7 @@ class Database:
 
     def create_role(self, name, *granted):
         """A role that may log in and nothing more. Roles belong to the cluster, so it may be there already."""
-        if not self.run("SELECT FROM pg_roles WHERE rolname = %s", name):
+        if not self.run("SELECT 1 FROM pg_roles WHERE rolname = %s", name):
             self.run(composed.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
                 composed.Identifier(name), composed.Literal(self.cluster.password)).as_string(self.connection))
         for role in granted:

@@ -75,3 +75,13 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return [key for key in keys if own or not key.startswith(".objectlink/")]
+
+    def listing(self):
+        """{key: (size, etag)} of all objects but objectlink's own."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return {entry["Key"]: (entry["Size"], entry["ETag"].strip('"'))
+                for page in pages for entry in page.get("Contents", ()) if not entry["Key"].startswith(".objectlink/")}
+
+    def unfinished_uploads(self):
+        """Keys of multipart uploads that were neither completed nor aborted."""
+        return [upload["Key"] for upload in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())]

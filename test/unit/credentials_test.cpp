@@ -2,8 +2,8 @@
 // Method: a made-up environment and files in a temporary folder; more ways to fail than to succeed.
 #include "credentials.hpp"
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

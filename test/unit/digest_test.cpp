@@ -48,8 +48,12 @@ TEST(Digest, PiecesGiveTheDigestOfTheWhole) {
 }
 
 TEST(Digest, Base64OfRfc4648) {
-  const std::pair<const char*, const char*> cases[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},
-                                                       {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},  {"fooba", "Zm9vYmE="},
+  const std::pair<const char*, const char*> cases[] = {{"", ""},
+                                                       {"f", "Zg=="},
+                                                       {"fo", "Zm8="},
+                                                       {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="},
+                                                       {"fooba", "Zm9vYmE="},
                                                        {"foobar", "Zm9vYmFy"}};
   for (const auto& [text, encoded] : cases) {
     EXPECT_EQ(base64_of(text), encoded);
@@ -61,7 +65,8 @@ TEST(Digest, Base64OfRfc4648) {
 }
 
 TEST(Digest, RefusesBrokenBase64) {
-  for (const char* text : {"Z", "Zg", "Zg=", "Zg===", "=", "====", "Zm9v Zg==", "Zm9v\n", "Zg==Zg==", "Z-_=", "Zh==", "Zm9="})
+  for (const char* text :
+       {"Z", "Zg", "Zg=", "Zg===", "=", "====", "Zm9v Zg==", "Zm9v\n", "Zg==Zg==", "Z-_=", "Zh==", "Zm9="})
     EXPECT_FALSE(unbase64(text)) << text;
 }
 

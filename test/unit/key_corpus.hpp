@@ -1,6 +1,5 @@
 // Which keys have broken object store clients before?
-// One list for all tests. Valid UTF-8 without NUL, 1 to 1024 bytes each. The Python tests have the same in
-// test/sigv4/key_corpus.py.
+// One list for all tests; those in Python ask sigv4_probe for it. Valid UTF-8 without NUL, 1 to 1024 bytes each.
 #pragma once
 
 #include <string>

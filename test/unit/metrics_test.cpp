@@ -33,6 +33,19 @@ TEST(Metrics, CountsAddUp) {
   EXPECT_THAT(text, HasSubstr("# TYPE objectlink_operations_total counter"));
 }
 
+TEST(Metrics, WhatWasNeverGivenIsNotShown) {
+  Metrics metrics;
+  EXPECT_THAT(metrics.exposition(), Not(HasSubstr("objectlink_queue_objects{")));
+  metrics.set_queue("docs", 7);
+  EXPECT_THAT(metrics.exposition(), HasSubstr("objectlink_queue_objects{store=\"docs\"} 7"));
+}
+
+TEST(Metrics, EachSessionIsCountedOnce) {
+  Metrics metrics;
+  for (const bool connected : {true, true, false, true}) metrics.set_connected(connected);
+  EXPECT_THAT(metrics.exposition(), HasSubstr("objectlink_database_sessions_total 2"));
+}
+
 TEST(Metrics, LabelsThatLookAlikeWhenJoinedAreApart) {
   Metrics metrics;
   metrics.count_error("a", "bc");
@@ -76,13 +89,13 @@ TEST(Metrics, ThreadsMayCountAtOnce) {
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&metrics] {
       for (int n = 0; n < 1000; ++n) {
-        metrics.count_event("docs", "stored");
+        metrics.count_error("docs", "throttled");
         if (n % 100 == 0) metrics.exposition();
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_THAT(metrics.exposition(), HasSubstr(R"(objectlink_events_total{store="docs",to_state="stored"} 4000)"));
+  EXPECT_THAT(metrics.exposition(), HasSubstr(R"(objectlink_errors_total{class="throttled",store="docs"} 4000)"));
 }
 
 TEST(Health, SaysWhatIsWrong) {

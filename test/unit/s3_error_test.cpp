@@ -77,20 +77,32 @@ TEST(S3Error, ClassesOfCodes) {
 
 TEST(S3Error, ClassesOfBareStatuses) {
   const CodeCase cases[] = {
-      {204, "UnexpectedReply", ErrorClass::transient, true},  {301, "Redirect", ErrorClass::redirect, false},
-      {304, "UnexpectedReply", ErrorClass::transient, true},  {400, "BadRequest", ErrorClass::object, false},
-      {401, "Unauthorized", ErrorClass::store, false},        {403, "AccessDenied", ErrorClass::store, false},
-      {404, "UnexplainedNotFound", ErrorClass::store, false}, {408, "RequestTimeout", ErrorClass::transient, true},
-      {409, "Conflict", ErrorClass::conflict, false},         {412, "PreconditionFailed", ErrorClass::conflict, false},
-      {413, "EntityTooLarge", ErrorClass::object, false},     {416, "InvalidRange", ErrorClass::object, false},
-      {429, "TooManyRequests", ErrorClass::throttled, false}, {500, "InternalError", ErrorClass::transient, true},
-      {501, "NotImplemented", ErrorClass::store, false},      {502, "InternalError", ErrorClass::transient, true},
-      {503, "ServiceUnavailable", ErrorClass::throttled, true}, {504, "InternalError", ErrorClass::transient, true},
-      {507, "InsufficientStorage", ErrorClass::store, false}, {599, "InternalError", ErrorClass::transient, true},
-      {100, "UnexpectedReply", ErrorClass::transient, true},  {0, "UnexpectedReply", ErrorClass::transient, true},
+      {204, "UnexpectedReply", ErrorClass::transient, true},
+      {301, "Redirect", ErrorClass::redirect, false},
+      {304, "UnexpectedReply", ErrorClass::transient, true},
+      {400, "BadRequest", ErrorClass::object, false},
+      {401, "Unauthorized", ErrorClass::store, false},
+      {403, "AccessDenied", ErrorClass::store, false},
+      {404, "UnexplainedNotFound", ErrorClass::store, false},
+      {408, "RequestTimeout", ErrorClass::transient, true},
+      {409, "Conflict", ErrorClass::conflict, false},
+      {412, "PreconditionFailed", ErrorClass::conflict, false},
+      {413, "EntityTooLarge", ErrorClass::object, false},
+      {416, "InvalidRange", ErrorClass::object, false},
+      {429, "TooManyRequests", ErrorClass::throttled, false},
+      {500, "InternalError", ErrorClass::transient, true},
+      {501, "NotImplemented", ErrorClass::store, false},
+      {502, "InternalError", ErrorClass::transient, true},
+      {503, "ServiceUnavailable", ErrorClass::throttled, true},
+      {504, "InternalError", ErrorClass::transient, true},
+      {507, "InsufficientStorage", ErrorClass::store, false},
+      {599, "InternalError", ErrorClass::transient, true},
+      {100, "UnexpectedReply", ErrorClass::transient, true},
+      {0, "UnexpectedReply", ErrorClass::transient, true},
   };
-  for (const std::string& body : {std::string(), std::string("<html><body>Not Found</body></html>"), std::string("<Error>"),
-                                  std::string("<Error><Code></Code></Error>"), std::string("\xff\xfe garbage")}) {
+  for (const std::string& body :
+       {std::string(), std::string("<html><body>Not Found</body></html>"), std::string("<Error>"),
+        std::string("<Error><Code></Code></Error>"), std::string("\xff\xfe garbage")}) {
     for (const CodeCase& expected : cases) {
       const S3Error error = classify(replied(expected.status, body));
       EXPECT_EQ(to_string(error.klass), to_string(expected.klass)) << expected.status << body;
@@ -163,7 +175,8 @@ TEST(S3Error, ALostReplyIsNeverAResultWhateverItCarries) {
 }
 
 TEST(S3Error, HeadersGiveTimeAndDelay) {
-  S3Error error = classify(replied(403, error_xml("RequestTimeTooSkewed"), {{"date", "Thu, 29 Feb 2024 01:02:03 GMT"}}));
+  S3Error error =
+      classify(replied(403, error_xml("RequestTimeTooSkewed"), {{"date", "Thu, 29 Feb 2024 01:02:03 GMT"}}));
   EXPECT_EQ(error.server_time, parse_iso8601("2024-02-29T01:02:03Z"));
   EXPECT_FALSE(classify(replied(403, "", {{"date", "yesterday"}})).server_time);
 
@@ -176,8 +189,8 @@ TEST(S3Error, HeadersGiveTimeAndDelay) {
 }
 
 TEST(S3Error, TextIsMadeFitForTheDatabase) {
-  const S3Error error = classify(replied(400, "<Error><Code>A\tB</Code><Message>a\nb\xff\xc3" + std::string(1000, 'x') +
-                                                  "</Message></Error>"));
+  const S3Error error = classify(
+      replied(400, "<Error><Code>A\tB</Code><Message>a\nb\xff\xc3" + std::string(1000, 'x') + "</Message></Error>"));
   EXPECT_EQ(error.code, "A?B");
   EXPECT_EQ(error.message.substr(0, 6), "a?b??x");
   EXPECT_EQ(error.message.size(), 500u);
@@ -187,7 +200,8 @@ TEST(S3Error, TextIsMadeFitForTheDatabase) {
 
 TEST(S3Error, DescribesItselfInOneLine) {
   EXPECT_EQ(classify(replied(503, error_xml("SlowDown"))).describe(), "throttled SlowDown (503): words [tx1]");
-  EXPECT_EQ(classify(lost(Outcome::not_sent, HttpFailure::connect, "refused")).describe(), "store ConnectFailed: refused");
+  EXPECT_EQ(classify(lost(Outcome::not_sent, HttpFailure::connect, "refused")).describe(),
+            "store ConnectFailed: refused");
 }
 
 }  // namespace

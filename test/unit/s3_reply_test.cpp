@@ -25,9 +25,11 @@ void expect_unknown(const Result& result) {
 }
 
 TEST(PutReply, NeedsExactly200) {
-  const auto put = parse_put_object(replied(200, "", {{"etag", "\"abc\""}, {"x-amz-version-id", "v1"},
-                                                      {"x-amz-request-id", "tx"}, {"x-amz-checksum-sha256",
-                                                       base64(sha256("x"))}}));
+  const auto put = parse_put_object(replied(200, "",
+                                            {{"etag", "\"abc\""},
+                                             {"x-amz-version-id", "v1"},
+                                             {"x-amz-request-id", "tx"},
+                                             {"x-amz-checksum-sha256", base64(sha256("x"))}}));
   ASSERT_TRUE(put);
   EXPECT_EQ(put->etag, "\"abc\"");
   EXPECT_EQ(put->version_id, "v1");
@@ -42,12 +44,15 @@ TEST(PutReply, NeedsExactly200) {
 }
 
 TEST(HeadReply, TellsSizeAndDigests) {
-  const auto head = parse_head_object(
-      replied(200, "",
-              {{"content-length", "123456789012"}, {"etag", "\"abc\""}, {"last-modified", "Thu, 29 Feb 2024 01:02:03 GMT"},
-               {"x-amz-checksum-sha256", base64(sha256("x"))}, {"x-amz-meta-objectlink-sha256", hex(sha256("y"))},
-               {"content-type", "text/plain"}, {"x-amz-version-id", "v"}},
-              "HEAD"));
+  const auto head = parse_head_object(replied(200, "",
+                                              {{"content-length", "123456789012"},
+                                               {"etag", "\"abc\""},
+                                               {"last-modified", "Thu, 29 Feb 2024 01:02:03 GMT"},
+                                               {"x-amz-checksum-sha256", base64(sha256("x"))},
+                                               {"x-amz-meta-objectlink-sha256", hex(sha256("y"))},
+                                               {"content-type", "text/plain"},
+                                               {"x-amz-version-id", "v"}},
+                                              "HEAD"));
   ASSERT_TRUE(head);
   EXPECT_EQ(head->size, 123456789012);
   EXPECT_EQ(head->sha256, sha256("x"));
@@ -99,8 +104,8 @@ TEST(DeleteReply, MissingIsDeletedButAMissingBucketIsNot) {
 }
 
 TEST(DeleteObjectsReply, ErrorsStandPerKeyInsideOf200) {
-  const std::vector<ObjectVersion> asked = {{"a<b", ""}, {"denied", ""}, {"slow", ""}, {"never mentioned", ""},
-                                            {"gone", ""}, {"both", ""},  {"odd", ""}};
+  const std::vector<ObjectVersion> asked = {{"a<b", ""},  {"denied", ""}, {"slow", ""}, {"never mentioned", ""},
+                                            {"gone", ""}, {"both", ""},   {"odd", ""}};
   const auto result = parse_delete_objects(
       replied(200,
               "<DeleteResult>"
@@ -134,13 +139,13 @@ TEST(DeleteObjectsReply, ErrorsStandPerKeyInsideOf200) {
 
 TEST(DeleteObjectsReply, VersionsOfOneKeyAreToldApart) {
   const std::vector<ObjectVersion> asked = {{"k", "v1"}, {"k", "v2"}, {"k", "v3"}, {"single", "v9"}};
-  const auto result = parse_delete_objects(
-      replied(200,
-              "<DeleteResult><Deleted><Key>k</Key><VersionId>v2</VersionId></Deleted>"
-              "<Error><Key>k</Key><VersionId>v1</VersionId><Code>AccessDenied</Code></Error>"
-              "<Deleted><Key>k</Key></Deleted>"
-              "<Deleted><Key>single</Key></Deleted></DeleteResult>"),
-      asked);
+  const auto result =
+      parse_delete_objects(replied(200,
+                                   "<DeleteResult><Deleted><Key>k</Key><VersionId>v2</VersionId></Deleted>"
+                                   "<Error><Key>k</Key><VersionId>v1</VersionId><Code>AccessDenied</Code></Error>"
+                                   "<Deleted><Key>k</Key></Deleted>"
+                                   "<Deleted><Key>single</Key></Deleted></DeleteResult>"),
+                           asked);
   ASSERT_TRUE(result);
   EXPECT_EQ(result->objects[0].error->code, "AccessDenied");
   EXPECT_FALSE(result->objects[1].error);
@@ -150,7 +155,8 @@ TEST(DeleteObjectsReply, VersionsOfOneKeyAreToldApart) {
 
 TEST(DeleteObjectsReply, AWrongVersionProvesNothing) {
   const auto result = parse_delete_objects(
-      replied(200, "<DeleteResult><Deleted><Key>k</Key><VersionId>v2</VersionId></Deleted></DeleteResult>"), {{"k", "v1"}});
+      replied(200, "<DeleteResult><Deleted><Key>k</Key><VersionId>v2</VersionId></Deleted></DeleteResult>"),
+      {{"k", "v1"}});
   EXPECT_EQ(result->errors(), 1u);
 }
 
@@ -161,8 +167,10 @@ TEST(DeleteObjectsReply, ACutReplyProvesNothing) {
   for (const char* body : {"<html/>", "<ListBucketResult/>", "{}", "<deleteresult/>"})
     expect_unknown(parse_delete_objects(replied(200, body), {{"a", ""}}));
   expect_unknown(parse_delete_objects(replied(204), {{"a", ""}}));
-  EXPECT_EQ(parse_delete_objects(replied(200, error_xml("SlowDown")), {{"a", ""}}).error().klass, ErrorClass::throttled);
-  EXPECT_EQ(parse_delete_objects(replied(400, error_xml("MalformedXML")), {{"a", ""}}).error().klass, ErrorClass::object);
+  EXPECT_EQ(parse_delete_objects(replied(200, error_xml("SlowDown")), {{"a", ""}}).error().klass,
+            ErrorClass::throttled);
+  EXPECT_EQ(parse_delete_objects(replied(400, error_xml("MalformedXML")), {{"a", ""}}).error().klass,
+            ErrorClass::object);
 }
 
 TEST(MultipartReply, NeedsIdsAndEtags) {
@@ -179,8 +187,9 @@ TEST(MultipartReply, NeedsIdsAndEtags) {
 
 TEST(MultipartReply, CompleteMayFailInsideOf200) {
   const auto complete = parse_complete_multipart_upload(
-      replied(200, "<?xml version=\"1.0\"?>\n   \n  <CompleteMultipartUploadResult><ETag>&quot;e-2&quot;</ETag>"
-                   "</CompleteMultipartUploadResult>"));
+      replied(200,
+              "<?xml version=\"1.0\"?>\n   \n  <CompleteMultipartUploadResult><ETag>&quot;e-2&quot;</ETag>"
+              "</CompleteMultipartUploadResult>"));
   ASSERT_TRUE(complete);
   EXPECT_EQ(complete->etag, "\"e-2\"");
   EXPECT_TRUE(parse_complete_multipart_upload(replied(200, "<CompleteMultipartUploadResult/>")));  // RGW: no ETag
@@ -188,7 +197,8 @@ TEST(MultipartReply, CompleteMayFailInsideOf200) {
   const auto failed = parse_complete_multipart_upload(replied(200, error_xml("InternalError")));
   expect_unknown(failed);
   EXPECT_EQ(failed.error().code, "InternalError");
-  EXPECT_EQ(parse_complete_multipart_upload(replied(200, error_xml("InvalidPart"))).error().klass, ErrorClass::conflict);
+  EXPECT_EQ(parse_complete_multipart_upload(replied(200, error_xml("InvalidPart"))).error().klass,
+            ErrorClass::conflict);
   expect_unknown(parse_complete_multipart_upload(replied(200, "   ")));
   expect_unknown(parse_complete_multipart_upload(replied(200, "<CompleteMultipartUploadResult><ETag>x")));
 }
@@ -207,8 +217,10 @@ TEST(CopyReply, MayFailInsideOf200) {
 
 TEST(ListPage, ReadsEntriesAndDecodesKeys) {
   const auto page = parse_list_objects_v2(
-      replied(200, list_start + "<EncodingType>url</EncodingType><KeyCount>1</KeyCount><IsTruncated>true</IsTruncated>"
-                                "<NextContinuationToken>t+/%3D=</NextContinuationToken>" + entry + "</ListBucketResult>"));
+      replied(200, list_start +
+                       "<EncodingType>url</EncodingType><KeyCount>1</KeyCount><IsTruncated>true</IsTruncated>"
+                       "<NextContinuationToken>t+/%3D=</NextContinuationToken>" +
+                       entry + "</ListBucketResult>"));
   ASSERT_TRUE(page);
   ASSERT_EQ(page->objects.size(), 1u);
   EXPECT_EQ(page->objects[0].key, "a+b c d/\x01");
@@ -221,9 +233,9 @@ TEST(ListPage, ReadsEntriesAndDecodesKeys) {
 }
 
 TEST(ListPage, DecodesOnlyWhatIsSaidToBeEncoded) {
-  const auto page = parse_list_objects_v2(
-      replied(200, list_start + "<IsTruncated>false</IsTruncated><Contents><Key> a%2Bb+c&#10;</Key><Size>0</Size></Contents>"
-                                "<Contents><Key>  </Key><Size>0</Size></Contents></ListBucketResult>"));
+  const auto page = parse_list_objects_v2(replied(
+      200, list_start + "<IsTruncated>false</IsTruncated><Contents><Key> a%2Bb+c&#10;</Key><Size>0</Size></Contents>"
+                        "<Contents><Key>  </Key><Size>0</Size></Contents></ListBucketResult>"));
   ASSERT_TRUE(page);
   EXPECT_EQ(page->objects[0].key, " a%2Bb+c\n");
   EXPECT_EQ(page->objects[1].key, "  ");
@@ -242,8 +254,9 @@ TEST(ListPage, OrderIsThatOfBytes) {
   const auto in_order = [](const char* first, const char* second) {
     const std::string one = std::string("<Contents><Key>") + first + "</Key><Size>0</Size></Contents>";
     const std::string two = std::string("<Contents><Key>") + second + "</Key><Size>0</Size></Contents>";
-    return parse_list_objects_v2(replied(200, list_start + "<IsTruncated>false</IsTruncated>" + one + two +
-                                                  "</ListBucketResult>"))->in_order;
+    return parse_list_objects_v2(
+               replied(200, list_start + "<IsTruncated>false</IsTruncated>" + one + two + "</ListBucketResult>"))
+        ->in_order;
   };
   EXPECT_TRUE(in_order("B", "a"));
   EXPECT_TRUE(in_order("a", "aa"));
@@ -254,8 +267,8 @@ TEST(ListPage, OrderIsThatOfBytes) {
 }
 
 TEST(ListPage, ACutPageIsNoPage) {
-  const std::string whole = list_start + "<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>" + entry +
-                            "</ListBucketResult>";
+  const std::string whole =
+      list_start + "<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>" + entry + "</ListBucketResult>";
   ASSERT_TRUE(parse_list_objects_v2(replied(200, whole)));
   for (std::size_t length = 0; length < whole.size(); ++length)
     expect_unknown(parse_list_objects_v2(replied(200, whole.substr(0, length))));
@@ -288,8 +301,8 @@ TEST(UploadsPage, GoesOnAfterItsLastEntry) {
   EXPECT_TRUE(page->uploads[0].initiated);
   expect_unknown(parse_list_multipart_uploads(
       replied(200, start + "<IsTruncated>true</IsTruncated></ListMultipartUploadsResult>")));
-  expect_unknown(parse_list_multipart_uploads(
-      replied(200, start + "<IsTruncated>false</IsTruncated><Upload><Key>k</Key></Upload></ListMultipartUploadsResult>")));
+  expect_unknown(parse_list_multipart_uploads(replied(
+      200, start + "<IsTruncated>false</IsTruncated><Upload><Key>k</Key></Upload></ListMultipartUploadsResult>")));
 }
 
 TEST(BucketReply, AMissingBucketIsTheStoresFault) {
@@ -301,7 +314,8 @@ TEST(BucketReply, AMissingBucketIsTheStoresFault) {
 
 TEST(VersioningReply, KnowsThreeStates) {
   const auto state = [](const std::string& inside) {
-    return parse_get_bucket_versioning(replied(200, "<VersioningConfiguration>" + inside + "</VersioningConfiguration>"));
+    return parse_get_bucket_versioning(
+        replied(200, "<VersioningConfiguration>" + inside + "</VersioningConfiguration>"));
   };
   EXPECT_EQ(state("").value(), Versioning::never);
   EXPECT_EQ(state("<Status>Enabled</Status>").value(), Versioning::enabled);

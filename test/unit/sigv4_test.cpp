@@ -58,8 +58,8 @@ TEST(SigV4, SignsTheListingOfTheReference) {
 TEST(SigV4, PresignsTheGetOfTheReference) {
   SigningKeyCache keys;
   const std::vector<NameValue> headers = {{"host", "examplebucket.s3.amazonaws.com"}};
-  EXPECT_EQ(presigned_url({"GET", "/test.txt", "", &headers, unsigned_payload}, "https://examplebucket.s3.amazonaws.com",
-                          example, example_time, "us-east-1", 86400s, keys),
+  EXPECT_EQ(presigned_url({"GET", "/test.txt", "", &headers, unsigned_payload},
+                          "https://examplebucket.s3.amazonaws.com", example, example_time, "us-east-1", 86400s, keys),
             "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential="
             "AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires="
             "86400&X-Amz-SignedHeaders=host&X-Amz-Signature="
@@ -82,8 +82,9 @@ TEST(SigV4, PresigningKeepsTheRequestsOwnQuerySorted) {
   temporary.session_token = "a/b+c=";
   const std::string url = presigned_url({"PUT", "/x", "partNumber=1&uploadId=u", &headers, unsigned_payload},
                                         "https://h", temporary, example_time, "us-east-1", 60s, keys);
-  EXPECT_NE(url.find("&X-Amz-Security-Token=a%2Fb%2Bc%3D&X-Amz-SignedHeaders=host&partNumber=1&uploadId=u&X-Amz-Signature="),
-            url.npos)
+  EXPECT_NE(
+      url.find("&X-Amz-Security-Token=a%2Fb%2Bc%3D&X-Amz-SignedHeaders=host&partNumber=1&uploadId=u&X-Amz-Signature="),
+      url.npos)
       << url;
 }
 

@@ -75,11 +75,40 @@ TEST(Endpoint, ReadsSchemeHostAndPort) {
 }
 
 TEST(Endpoint, RefusesEverythingElse) {
-  for (const char* text :
-       {"", "http", "http:", "http://", "https:///", "ftp://a", "HTTP://a", "a", "a:9000", "//a", "http://a:", "http://a:0",
-        "http://a:65536", "http://a:-1", "http://a:9000x", "http://a:9 0", "http://u@a", "http://u:p@a", "http://a/b",
-        "http://a//", "http://a?x", "http://a#x", "http://a b", "http://a\n", "http://[::1", "http://[]", "http://[::1]x",
-        "http://[x]", "http://.a", "http://-a", "http://a..b", "http://a%20b", "http://a\\b", "http://\xc3\xa9"})
+  for (const char* text : {"",
+                           "http",
+                           "http:",
+                           "http://",
+                           "https:///",
+                           "ftp://a",
+                           "HTTP://a",
+                           "a",
+                           "a:9000",
+                           "//a",
+                           "http://a:",
+                           "http://a:0",
+                           "http://a:65536",
+                           "http://a:-1",
+                           "http://a:9000x",
+                           "http://a:9 0",
+                           "http://u@a",
+                           "http://u:p@a",
+                           "http://a/b",
+                           "http://a//",
+                           "http://a?x",
+                           "http://a#x",
+                           "http://a b",
+                           "http://a\n",
+                           "http://[::1",
+                           "http://[]",
+                           "http://[::1]x",
+                           "http://[x]",
+                           "http://.a",
+                           "http://-a",
+                           "http://a..b",
+                           "http://a%20b",
+                           "http://a\\b",
+                           "http://\xc3\xa9"})
     EXPECT_FALSE(parse_endpoint(text)) << text;
 }
 

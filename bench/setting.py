@@ -1,0 +1,67 @@
+"""What does a benchmark get? How much to do, a folder, and servers that go away with it."""
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.daemon import BUILD
+from harness.postgres import Cluster
+from harness.sandbox import SANDBOX
+
+BENCH = Path(__file__).resolve().parent
+
+# Measured is the work, not when checkpoints and autovacuum happen to come.
+QUIET = {"shared_buffers": "1GB", "max_wal_size": "16GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
+
+
+class Credentials(NamedTuple):
+    access_key: str = "AKIAIOSFODNN7EXAMPLE"
+    secret_key: str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+
+class Setting:
+    def __init__(self, rounds, scale, folder):
+        self.rounds = rounds
+        self.scale = scale
+        self.folder = folder
+
+    def many(self, full):
+        """A number of rows or of objects at this scale."""
+        return max(100, int(full * self.scale))
+
+    def seconds(self, full):
+        return max(1, round(full * self.scale))
+
+    @contextmanager
+    def database(self, **settings):
+        """A fresh database with the extension, in a cluster of its own."""
+        cluster = Cluster(**settings)
+        try:
+            database = cluster.create_database()
+            database.create_extension()
+            try:
+                yield database
+            finally:
+                database.close()
+        finally:
+            cluster.remove()
+
+
+def free_port():
+    return int(subprocess.run([SANDBOX / "free-ports"], capture_output=True, check=True, text=True).stdout)
+
+
+def raw_loop_seconds(urls, method="HEAD", body_bytes=0, connections=32):
+    """The limit: the same requests by a bare loop over libcurl, already signed if they must be."""
+    done = subprocess.run([BUILD / "bench_raw_loop", method, str(connections), str(body_bytes)],
+                          input="\n".join(urls) + "\n", capture_output=True, check=True, text=True)
+    return float(done.stdout)
+
+
+def boto3_seconds(operation, endpoint, bucket, credentials, count, threads=32):
+    """A peer: a pool of threads over boto3, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, BENCH / "boto3_pool.py", operation, endpoint, bucket, credentials.access_key,
+         credentials.secret_key, str(count), str(threads)], capture_output=True, check=True, text=True)
+    return float(done.stdout)
