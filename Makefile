@@ -71,6 +71,7 @@ check-fault: install packages-test ## crash loops and failing networks; takes mi
 	@$(RUN) fault
 
 bench: install packages-test packages-bench ## measurements, with ratios to peers and limits
+	@cmake --build $(BUILD) --target bench_raw_loop
 	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) bench/run $(T)
 
 asan: install packages-test build-asan/Makefile ## unit and end-to-end tests under AddressSanitizer and UBSan

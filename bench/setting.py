@@ -54,14 +54,17 @@ def free_port():
 
 def raw_loop_seconds(urls, method="HEAD", body_bytes=0, connections=32):
     """The limit: the same requests by a bare loop over libcurl, already signed if they must be."""
-    done = subprocess.run([BUILD / "bench_raw_loop", method, str(connections), str(body_bytes)],
-                          input="\n".join(urls) + "\n", capture_output=True, check=True, text=True)
-    return float(done.stdout)
+    return _printed_number([BUILD / "bench_raw_loop", method, str(connections), str(body_bytes)], "\n".join(urls) + "\n")
 
 
 def boto3_seconds(operation, endpoint, bucket, credentials, count, threads=32):
     """A peer: a pool of threads over boto3, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, BENCH / "boto3_pool.py", operation, endpoint, bucket, credentials.access_key,
-         credentials.secret_key, str(count), str(threads)], capture_output=True, check=True, text=True)
+    return _printed_number([sys.executable, BENCH / "boto3_pool.py", operation, endpoint, bucket, credentials.access_key,
+                            credentials.secret_key, str(count), str(threads)])
+
+
+def _printed_number(command, standard_input=""):
+    done = subprocess.run(command, input=standard_input, capture_output=True, check=False, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]}: {done.stderr}")
     return float(done.stdout)

@@ -114,7 +114,9 @@ void HttpTransfer::prepare(HttpRequest request, HttpClient::Completion done) {
   headers_.reset();
   bool has_content_type = false;
   for (const auto& [name, value] : request_.headers) {
-    add_header(value.empty() ? name + ";" : name + ": " + value);
+    std::string line = name;
+    line.append(value.empty() ? ";" : ": ").append(value);
+    add_header(line);
     has_content_type = has_content_type || name == "content-type" || name == "Content-Type";
   }
 

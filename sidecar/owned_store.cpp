@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include "log.hpp"
 #include "phase_timer.hpp"
@@ -66,6 +67,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   options_ = options;
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
+  if (!health_.is_paused()) context_.health.set_store_well(identity_.name);  // its options were refused before
   context_.transport.configure(identity_.id, connection_of(options));
 }
 
@@ -179,6 +181,7 @@ void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done don
   context_.transport.submit(identity_.id, mutating, std::move(build), [this, done = std::move(done)](const HttpReply& reply) {
     --sent_;
     context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
+    failure_reported_ = false;
     done(reply);
   });
 }
@@ -231,6 +234,8 @@ void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error
 }
 
 void OwnedStore::report_failure(const S3Error& error) {
+  // A reply that fails a thousand keys is one failure of the store.
+  if (std::exchange(failure_reported_, true)) return;
   if (error.klass == ErrorClass::clock && error.server_time) {
     const auto offset = std::chrono::duration_cast<milliseconds>(*error.server_time - std::chrono::system_clock::now());
     context_.transport.set_clock_offset(identity_.id, offset);

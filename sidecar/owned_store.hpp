@@ -92,6 +92,7 @@ class OwnedStore final : private Errand {
   std::vector<Work> uploads_;              // wait for room to hold their content
   std::vector<std::string> expired_;       // reserved, due: go back as unlinked
   std::size_t sent_ = 0;                   // requests whose completion has not come
+  bool failure_reported_ = false;          // of the reply that is being dealt with
   std::vector<Result> results_;
   Time results_since_{};                   // when the first of them came
   std::int64_t content_bytes_held_ = 0;

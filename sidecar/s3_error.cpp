@@ -276,7 +276,7 @@ S3Error classify(const HttpReply& reply) {
   return error;
 }
 
-S3Error classify_code(std::string code, std::string message, const HttpReply& reply) {
+S3Error classify_code(std::string_view code, std::string_view message, const HttpReply& reply) {
   S3Error error = from_reply(reply);
   const Verdict verdict = verdict_of(code, reply.status);
   error.klass = verdict.klass;

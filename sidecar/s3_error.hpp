@@ -66,7 +66,7 @@ class S3Result {
 S3Error classify(const HttpReply& reply);
 
 // The same for a code that stands inside of a reply, as those of DeleteObjects for each key.
-S3Error classify_code(std::string code, std::string message, const HttpReply& reply);
+S3Error classify_code(std::string_view code, std::string_view message, const HttpReply& reply);
 
 // A reply of success that makes no sense: cut XML, a missing field. Transient, outcome unknown.
 S3Error unreadable(const HttpReply& reply, std::string what);

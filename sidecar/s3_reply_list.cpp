@@ -81,8 +81,7 @@ S3Result<DeleteObjectsReply> parse_delete_objects(const HttpReply& reply, const 
   // After the successes: where the reply says both of a key, it is not proved to be gone.
   for (const pugi::xml_node& entry : root.value().children("Error")) {
     index.each(entry, [&](std::size_t i) {
-      S3Error error =
-          classify_code(std::string(child_text(entry, "Code")), std::string(child_text(entry, "Message")), reply);
+      S3Error error = classify_code(child_text(entry, "Code"), child_text(entry, "Message"), reply);
       const bool missing = error.klass == ErrorClass::not_found;
       result.objects[i].error = missing ? std::nullopt : std::optional<S3Error>(std::move(error));
     });

@@ -47,8 +47,11 @@ std::size_t StoreHealth::allowance(Time now, std::size_t in_flight, std::size_t 
 }
 
 milliseconds StoreHealth::retry_delay(const S3Error& error, Time now) {
-  const Backoff& backoff = error.klass == ErrorClass::throttled ? throttled_backoff : transient_backoff;
-  milliseconds delay = ::objectlink::retry_delay(backoff, std::min(failures_, 8u), error.retry_after, rng_);
+  // Requests that were under way together fail together, so failures in a row are no measure of time. It is the pause that
+  // spares a store which is down; this only spreads what failed before, and must not outlast the outage by much.
+  const bool throttled = error.klass == ErrorClass::throttled;
+  milliseconds delay = ::objectlink::retry_delay(throttled ? throttled_backoff : transient_backoff,
+                                                 std::min(failures_, throttled ? 2u : 4u), error.retry_after, rng_);
   if (paused_until_ && *paused_until_ > now) {
     delay = std::max(delay, std::chrono::ceil<milliseconds>(*paused_until_ - now));
   }

@@ -17,8 +17,8 @@ $$ SELECT regexp_replace(regexp_replace(p_ref::text, '[0-9a-f]{8}(-[0-9a-f]{4}){
 -- A fresh key, with and without a name, below the prefix of the store
 SELECT shape(objectlink.put('docs', 'content')), shape(objectlink.put('docs', 'content', 'report.pdf')), shape(objectlink.put('images', '', name => 'ä b.png'));
 SELECT count(*), count(DISTINCT ref) FROM objectlink.payload;
-SELECT shape(ref), size, sha256 = sha256(content), md5 = decode(md5(content), 'hex'), content_type, chosen_key FROM objectlink.payload ORDER BY 1 COLLATE "C";
-SELECT op, shape(ref), attachment_id FROM objectlink.outbox ORDER BY 2 COLLATE "C";
+SELECT shape(ref), size, sha256 = sha256(content), md5 = decode(md5(content), 'hex'), content_type, chosen_key FROM objectlink.payload ORDER BY length(shape(ref));
+SELECT op, shape(ref), attachment_id FROM objectlink.outbox ORDER BY length(shape(ref));
 TRUNCATE objectlink.outbox, objectlink.payload;
 
 -- A chosen key: put and linked in one statement, in one transaction, put without a row, linked without content
@@ -98,7 +98,7 @@ SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', name => '')$$);
 SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', name => '.')$$);
 SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', name => '..')$$);
 SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', name => 'a/b')$$);
-SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', name => repeat('n', 1024))$$);
+SELECT left(daemon.refused($$SELECT objectlink.put('docs', 'x', name => repeat('n', 1024))$$), 18) LIMIT 1;
 SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', key => '')$$);
 SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', key => repeat('k', 1025))$$);
 SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', key => '.objectlink/owner')$$);
@@ -139,6 +139,21 @@ SELECT daemon.issue();
 SELECT daemon.settle('expired', 'gone');
 :objects
 SELECT ref FROM objectlink.payload ORDER BY ref;
+-- Put again while it waits to be deleted: a row has its time to come and link it, whether the bytes are there or wait
+INSERT INTO document VALUES (4, 's3://docs/there'), (5, 's3://docs/waits');
+SELECT daemon.apply();
+SELECT daemon.settle('there', 'stored', jsonb_build_object('size', 5, 'sha256', encode(sha256('there'), 'hex')));
+DELETE FROM document WHERE id > 3;
+SELECT daemon.apply();
+SELECT key, state, due FROM daemon.objects WHERE key IN ('there', 'waits') ORDER BY key;
+SELECT objectlink.put('docs', k::bytea, key => k) FROM unnest('{there,waits}'::text[]) k;
+SELECT daemon.apply();
+SELECT key, state, due FROM daemon.objects WHERE key IN ('there', 'waits') ORDER BY key;
+SELECT daemon.condemn();
+INSERT INTO document VALUES (4, 's3://docs/there'), (5, 's3://docs/waits');
+SELECT daemon.apply();
+SELECT key, state, due FROM daemon.objects WHERE key IN ('there', 'waits') ORDER BY key;
+SELECT ref FROM objectlink.payload WHERE objectlink.key(ref) IN ('there', 'waits');
 -- put, linked and unlinked before anybody looked: there may be an object, so it is deleted
 BEGIN;
 INSERT INTO document VALUES (2, objectlink.put('docs', 'brief', key => 'brief'));

@@ -29,6 +29,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
   v_key text := key;
   v_ref objectlink.storage_ref;
+  v_waiting bytea;
 BEGIN
   IF store IS NULL OR content IS NULL THEN
     RAISE EXCEPTION '% must not be NULL', CASE WHEN store IS NULL THEN 'store' ELSE 'content' END
@@ -62,8 +63,11 @@ BEGIN
     INSERT INTO objectlink.payload (ref, size, sha256, md5, content_type, chosen_key, content)
       VALUES (v_ref, length(content), sha256(content), decode(md5(content), 'hex'), content_type, key IS NOT NULL, content);
   EXCEPTION WHEN unique_violation THEN
-    IF NOT EXISTS (SELECT FROM objectlink.payload p
-                   WHERE p.ref OPERATOR(pg_catalog.=) v_ref AND p.sha256 = sha256(put.content)) THEN
+    SELECT p.sha256 INTO v_waiting FROM objectlink.payload p WHERE p.ref OPERATOR(pg_catalog.=) v_ref;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'could not serialize access due to concurrent put of object "%" in store "%"', v_key, store
+        USING ERRCODE = 'serialization_failure', HINT = 'The transaction might succeed if retried.';
+    ELSIF v_waiting <> sha256(content) THEN
       RAISE EXCEPTION 'other content for object "%" in store "%" waits to be uploaded', v_key, store
         USING ERRCODE = 'unique_violation', HINT = 'Leave key out, so that a fresh key is made.';
     END IF;

@@ -82,9 +82,11 @@ BEGIN
     FROM (SELECT DISTINCT objectlink.store(r) AS name FROM unnest(v_refs) r) s ORDER BY 1
   LOOP
     -- Locked first and in the order of keys, then changed by a second statement, which sees what the lock waited for.
+    -- Key by key: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
     SELECT array_agg(objectlink.key(r) ORDER BY objectlink.key(r) COLLATE "C") INTO v_keys
       FROM unnest(v_refs) r WHERE objectlink.store(r) = v_store.name;
-    PERFORM 1 FROM objectlink.object o WHERE o.store_id = v_store.id AND o.key = ANY (v_keys) ORDER BY o.key FOR UPDATE;
+    PERFORM 1 FROM unnest(v_keys) AS k (key)
+      CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = v_store.id AND o.key = k.key FOR UPDATE) AS locked;
 
     WITH link AS MATERIALIZED (
       SELECT * FROM unnest(v_linked_refs, v_links) AS l (ref, attachment_id)
@@ -95,13 +97,16 @@ BEGIN
       FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(pg_catalog.=) (t).ref
       WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND l.ref IS NULL AND ((t).unlink OR NOT (t).link))
     ), was AS MATERIALIZED (
-      SELECT o.key, o.state, o.verified_at, o.attachment_id FROM objectlink.object o
-      WHERE o.store_id = v_store.id AND o.key = ANY (v_keys)
+      SELECT o.* FROM unnest(v_keys) AS k (key)
+      CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id FROM objectlink.object i
+                          WHERE i.store_id = v_store.id AND i.key = k.key OFFSET 0) AS o
     ), change AS MATERIALIZED (
-      SELECT w.key, b.state AS from_state,
+      SELECT v_store.id AS store_id, w.key, b.state AS from_state,
              objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state,
              coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE b.attachment_id END, (w.touched).attachment_id) AS attachment_id,
              b.attachment_id AS was_attachment_id, (w.touched).put AS put,
+             -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key.
+             CASE WHEN (w.touched).put THEN objectlink.reservation_time() ELSE interval '0' END AS reservation,
              CASE WHEN w.linked THEN CASE WHEN (w.touched).put THEN 'put' ELSE 'link' END
                   WHEN (w.touched).unlink THEN 'unlink' WHEN (w.touched).put THEN 'put' ELSE 'link withdrawn' END AS cause
       FROM want w LEFT JOIN was b USING (key)
@@ -118,17 +123,18 @@ BEGIN
       UPDATE objectlink.object o
       SET state = c.to_state, since = clock_timestamp(), wanted_since = clock_timestamp(), attachment_id = c.attachment_id, attempts = 0,
           error_class = NULL, error_code = NULL, last_error = NULL,
-          due_at = CASE c.to_state WHEN 'unlinked' THEN clock_timestamp() + v_store.retention
+          due_at = CASE c.to_state WHEN 'unlinked' THEN clock_timestamp() + greatest(v_store.retention, c.reservation)
                                    WHEN 'pending' THEN clock_timestamp() END
       FROM change c
-      WHERE o.store_id = v_store.id AND o.key = c.key AND c.from_state <> c.to_state
+      WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state <> c.to_state
     ), moved AS (
       UPDATE objectlink.object o
       SET attachment_id = c.attachment_id,
-          due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp() ELSE o.due_at END
+          due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp()
+                        WHEN c.put AND c.to_state = 'unlinked' THEN greatest(o.due_at, clock_timestamp() + c.reservation) ELSE o.due_at END
       FROM change c
-      WHERE o.store_id = v_store.id AND o.key = c.key AND c.from_state = c.to_state
-        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state = 'pending'))
+      WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
+        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked')))
     )
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
     SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id

@@ -16,13 +16,14 @@ DECLARE
   v_gone text[];
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  -- The store comes with each result: a planner that is told one store, and has old statistics, reads all of it.
   WITH result AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(p_results) AS r (
+    SELECT p_store AS store_id, r.* FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
       content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
   ), removed AS (
     DELETE FROM objectlink.object o USING result r
-    WHERE r.outcome = 'gone' AND o.store_id = p_store AND o.key = r.key COLLATE "C"
+    WHERE r.outcome = 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"
       AND o.state = r.state AND o.attempts = r.attempts
     RETURNING o.attachment_id, o.issued_epoch, r.*, 'gone' AS to_state
   ), updated AS (
@@ -36,7 +37,7 @@ BEGIN
         sha256 = coalesce(decode(r.sha256, 'hex'), o.sha256), content_type = coalesce(r.content_type, o.content_type),
         request_id = r.request_id, error_class = r.error_class, error_code = r.error_code, last_error = r.message
     FROM result r
-    WHERE r.outcome <> 'gone' AND o.store_id = p_store AND o.key = r.key COLLATE "C"
+    WHERE r.outcome <> 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"
       AND o.state = r.state AND o.attempts = r.attempts
     RETURNING o.attachment_id, o.issued_epoch, r.*, o.state AS to_state
   ), acted AS MATERIALIZED (

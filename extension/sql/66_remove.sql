@@ -10,13 +10,16 @@ BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   RETURN QUERY
     WITH due AS MATERIALIZED (
-      SELECT o.key, o.attachment_id FROM objectlink.object o
-      WHERE o.store_id = p_store AND o.key = ANY (p_keys) AND o.state = 'unlinked' AND o.due_at <= clock_timestamp()
-      ORDER BY o.key FOR UPDATE
+      -- Key by key, here and below: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
+      SELECT p_store AS store_id, o.* FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
+      CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i
+                          WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'unlinked' AND i.due_at <= clock_timestamp()
+                          FOR UPDATE) AS o
     ), changed AS (
       UPDATE objectlink.object o
-      SET state = 'deleting', since = clock_timestamp(), attempts = 0, issued_at = NULL, issued_epoch = NULL, due_at = clock_timestamp()
-      FROM due d WHERE o.store_id = p_store AND o.key = d.key
+      SET state = 'deleting', since = clock_timestamp(), attempts = 0, issued_at = NULL, issued_epoch = NULL, due_at = clock_timestamp(),
+          last_error = NULL
+      FROM due d WHERE o.store_id = d.store_id AND o.key = d.key
     ), marked AS (
       INSERT INTO objectlink.condemned (ref) SELECT objectlink.storage_ref(v_store::text, d.key) FROM due d
       ON CONFLICT ON CONSTRAINT condemned_pkey DO NOTHING
@@ -68,7 +71,8 @@ BEGIN
   WITH changed AS (
     UPDATE objectlink.object o
     SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp() + p_retry_ms * interval '1 ms', last_error = p_reason
-    WHERE o.store_id = p_store AND o.key = ANY (p_keys) AND o.state = 'deleting' AND o.issued_at IS NULL
+    FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
+    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'deleting' AND o.issued_at IS NULL
     RETURNING o.key, o.attachment_id
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING changed d
@@ -103,9 +107,10 @@ BEGIN
     RAISE EXCEPTION 'issue() needs synchronous_commit at least on' USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   PERFORM objectlink.assert_owner(p_store, p_epoch);
-  v_keys := ARRAY(SELECT o.key FROM objectlink.object o
-                  WHERE o.store_id = p_store AND o.key = ANY (p_keys) AND o.state = 'deleting' AND o.issued_at IS NULL
-                  ORDER BY o.key FOR UPDATE);
+  v_keys := ARRAY(SELECT o.key FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
+                  CROSS JOIN LATERAL (SELECT i.key FROM objectlink.object i
+                                      WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'deleting' AND i.issued_at IS NULL
+                                      FOR UPDATE) AS o);
   v_refs := ARRAY(SELECT objectlink.storage_ref(v_store::text, k) FROM unnest(v_keys) k);
 
   SELECT array_agg(DISTINCT objectlink.key(l.ref)) FILTER (WHERE l.ref IS NOT NULL), max(l.unknown)
@@ -118,8 +123,9 @@ BEGIN
   WITH back AS (
     UPDATE objectlink.object o
     SET state = CASE WHEN o.verified_at IS NOT NULL THEN 'stored' ELSE 'pending' END, since = clock_timestamp(), attempts = 0,
-        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END
-    WHERE o.store_id = p_store AND o.key = ANY (v_linked)
+        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END, last_error = NULL
+    FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_linked) k OFFSET 0) w
+    WHERE o.store_id = w.store_id AND o.key = w.key
     RETURNING o.key, o.state, o.attachment_id
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING back b
@@ -136,7 +142,8 @@ BEGIN
   PERFORM objectlink.uncondemn(p_store, p_epoch, v_busy, p_retry_ms, 'touched again, not yet applied');
   RETURN QUERY
     UPDATE objectlink.object o SET issued_at = clock_timestamp(), issued_epoch = p_epoch
-    WHERE o.store_id = p_store AND o.key = ANY (v_keys) AND NOT o.key = ANY (v_busy) AND o.state = 'deleting' AND o.issued_at IS NULL
+    FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_keys) k WHERE NOT k = ANY (v_busy) OFFSET 0) w
+    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'deleting' AND o.issued_at IS NULL
     RETURNING o.key, o.version_id;
 END $$;
 COMMENT ON FUNCTION objectlink.issue(int, bigint, text[], bigint) IS 'for the owner of a store: asks the rows again after the barrier and returns the keys that may be deleted now';

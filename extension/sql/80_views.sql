@@ -30,18 +30,18 @@ SELECT a.id, a.relation, a.column_name, a.store, a.max_attempts, a.attached_at, 
 FROM objectlink.attachment a WHERE a.detached_at IS NULL;
 COMMENT ON VIEW objectlink.attachments IS 'columns that are attached';
 
-CREATE VIEW objectlink.objects WITH (security_barrier) AS
+-- Two views, each a barrier of its own: a UNION ALL is none, its branches are planned with the conditions of the caller.
+CREATE VIEW objectlink.applied_object WITH (security_barrier) AS
 SELECT s.name AS store, o.key, objectlink.storage_ref(s.name::text, o.key) AS ref, o.state, o.since, o.size, o.sha256,
        o.tenant, o.due_at, o.attempts, o.last_error, o.etag, o.version_id, o.content_type, o.verified_at,
        o.error_class, o.error_code, o.request_id, o.attachment_id
 FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
-   OR o.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v)
-UNION ALL
--- Linked a moment ago and not applied yet: already visible as pending.
-SELECT objectlink.store(b.ref), objectlink.key(b.ref), b.ref, 'pending', min(b.at), NULL, NULL,
-       NULL, min(b.at), 0, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, max(b.attachment_id)
+   OR o.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);
+COMMENT ON VIEW objectlink.applied_object IS 'objects of the registry that the current user may see';
+
+CREATE VIEW objectlink.announced_object WITH (security_barrier) AS
+SELECT objectlink.store(b.ref) AS store, objectlink.key(b.ref) AS key, b.ref, min(b.at) AS since, max(b.attachment_id) AS attachment_id
 FROM objectlink.outbox b
 WHERE b.op IN ('L', 'U')
   AND (has_table_privilege('objectlink.object', 'SELECT')
@@ -49,6 +49,13 @@ WHERE b.op IN ('L', 'U')
   AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
                   WHERE s.name = objectlink.store(b.ref) AND o.key = objectlink.key(b.ref))
 GROUP BY b.ref HAVING bool_and(b.op = 'L');
+COMMENT ON VIEW objectlink.announced_object IS 'objects that were linked a moment ago and are not in the registry yet';
+
+CREATE VIEW objectlink.objects WITH (security_barrier) AS
+SELECT * FROM objectlink.applied_object
+UNION ALL
+SELECT a.store, a.key, a.ref, 'pending', a.since, NULL, NULL, NULL, a.since, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.attachment_id
+FROM objectlink.announced_object a;
 COMMENT ON VIEW objectlink.objects IS 'every known object: its state, since when, what was proved of it, what is due';
 
 CREATE VIEW objectlink.consistency WITH (security_barrier) AS

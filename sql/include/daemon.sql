@@ -84,7 +84,8 @@ BEGIN
   EXCEPTION WHEN OTHERS OR query_canceled THEN
     RETURN NEXT SQLSTATE || ' ' || SQLERRM;
     GET STACKED DIAGNOSTICS v_part = PG_EXCEPTION_DETAIL;
-    IF v_part <> '' THEN RETURN NEXT '  ' || v_part; END IF;
+    -- The detail of a constraint shows the whole row, times and all.
+    IF v_part <> '' AND v_part NOT LIKE 'Failing row%' THEN RETURN NEXT '  ' || v_part; END IF;
     GET STACKED DIAGNOSTICS v_part = PG_EXCEPTION_HINT;
     IF v_part <> '' THEN RETURN NEXT '  ' || v_part; END IF;
   END;
@@ -104,7 +105,7 @@ BEGIN
   SET client_min_messages = warning;
   PERFORM pg_advisory_unlock_all();
   TRUNCATE objectlink.outbox, objectlink.object, objectlink.payload, objectlink.condemned, objectlink.event,
-           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell;
+           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell RESTART IDENTITY;
   DROP SERVER docs CASCADE;
   DROP SCHEMA daemon CASCADE;
 END $$;

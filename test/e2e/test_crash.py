@@ -93,8 +93,9 @@ def settle_verify(scene):
 
 
 def apply_unlinks(scene):
+    keys = victims(scene)
     lock = lock_events(scene.pg)
-    scene.documents.delete(victims(scene))
+    scene.documents.delete(keys)
     return lock.reached("apply_outbox")
 
 
@@ -202,7 +203,7 @@ def test_a_dead_daemons_request_that_arrives_late_does_no_harm(scene, step):
 
 
 def test_killed_again_and_again_at_random(documents, daemon, random_seed):
-    crash_loop(documents, daemon, random.Random(random_seed), rounds=6)
+    crash_loop(documents, daemon, random.Random(random_seed), rounds=12)
 
 
 def crash_loop(documents, daemon, chance, rounds):

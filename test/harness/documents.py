@@ -85,9 +85,14 @@ class Documents:
         stale_uploads: the reply to the start of a multipart upload was lost, so nobody can end it."""
         expected = self.linked_keys() - set(failed)
         self.assert_bucket(expected | set(foreign))
-        states = {row.key: row.state for row in self.pg.run(
-            "SELECT key, state FROM objectlink.objects WHERE store = %s", self.store)}
-        assert states == {key: "stored" for key in expected} | {key: "failed" for key in failed}
+        rows = self.pg.run("SELECT key, state, size, sha256, last_error FROM objectlink.objects WHERE store = %s", self.store)
+        assert {row.key: row.state for row in rows} == {key: "stored" for key in expected} | {key: "failed" for key in failed}
+        for row in rows:
+            content = self._contents.get(row.key)
+            if row.state == "stored":
+                assert row.size == len(content) and row.sha256 in (None, hashlib.sha256(content).digest()), row
+            else:
+                assert row.last_error, row
         self.assert_nothing_waits(marks_held)
         assert stale_uploads or not self.bucket.unfinished_uploads()
         assert_events_complete(self.pg)

@@ -1,0 +1,31 @@
+"""What does another session's old snapshot cost the drain? It keeps every dead row version from being cleaned up."""
+from drained import Drained
+from empty_store import EmptyStore
+from figure import Figure, median_ratio
+from interleave import interleave
+from setting import Credentials
+
+LINKS = 150_000
+
+
+def measure(setting):
+    links = setting.many(LINKS)
+    with EmptyStore(setting.folder) as store, setting.database() as pg:
+        drained = Drained(setting, pg, store.endpoint, "bench", Credentials())
+
+        def free():
+            drained.load_links(links)
+            return links / drained.drain(links)
+
+        def held():
+            drained.load_links(links)
+            with pg.connect(autocommit=False) as reader, reader.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                cursor.execute("SELECT count(*) FROM document")
+                rate = links / drained.drain(links)
+                reader.rollback()
+            return rate
+
+        rates = interleave({"without": free, "old snapshot": held}, setting.rounds, "op/s")
+    return [Figure("drain_old_snapshot", "with an old snapshot held, over without",
+                   median_ratio(rates["old snapshot"], rates["without"]), target=(">=", 0.9), rounds=rates)]

@@ -1,0 +1,125 @@
+"""Goal: a store that is down, slow or overloaded costs time and nothing else; one broken store is no other store's trouble.
+Method: the proxy refuses, errs or dawdles for some seconds while rows come and go, then stops doing so.
+"""
+import threading
+
+import pytest
+
+from conftest import create_document_table
+from harness.documents import Documents
+from harness.waiting import eventually
+
+
+def go_down(proxy, how):
+    if how == "refuses connections":
+        proxy.refuse()
+    elif how == "cuts connections":
+        proxy.cut_before(times=None)
+    elif how == "answers 500":
+        proxy.answer(500, code="InternalError", times=None)
+    elif how == "answers 503":
+        proxy.answer(503, code="SlowDown", times=None)
+    elif how == "loses replies":
+        proxy.cut_after(times=None)
+    elif how == "talks nonsense":
+        proxy.not_http(times=None)
+    else:
+        proxy.delay(3, times=None)
+
+
+def come_back(proxy):
+    proxy.clear()
+    proxy.accept()
+
+
+@pytest.mark.parametrize("how", ["refuses connections", "cuts connections", "answers 500", "answers 503", "loses replies",
+                                 "talks nonsense", "times out"])
+def test_outage(documents, proxy, daemon, how):
+    documents.pg.run("ALTER SERVER docs OPTIONS (ADD request_timeout '1s', ADD connect_timeout '1s')")
+    daemon.restart()
+    before = documents.put_fresh(10) + documents.link(["there/1"])
+    documents.sync()
+    go_down(proxy, how)
+    documents.put_fresh(20)
+    documents.put(["chosen/1", "chosen/2"])
+    documents.link(["there/2", "there/3"])
+    documents.delete(before[:8])
+    status = documents.pg.value
+    eventually(lambda: status("SELECT status FROM objectlink.consistency") == "paused", 20)
+    assert status("SELECT error_message FROM objectlink.consistency")
+    assert daemon.http("/healthz")[0] == 503
+    come_back(proxy)
+    documents.sync()
+    assert status("SELECT status FROM objectlink.consistency") == "ok"
+    eventually(lambda: daemon.http("/healthz")[0] == 200)
+    documents.assert_in_step(marks_held=True)
+    documents.assert_no_attempt_spent()
+
+
+def test_a_store_that_is_down_is_not_buried_in_requests(documents, proxy, daemon):
+    proxy.answer(500, code="InternalError", times=None)
+    documents.put_fresh(200)
+    eventually(lambda: documents.pg.value("SELECT status FROM objectlink.consistency") == "paused")
+    at_pause = len(proxy.operations())
+    assert at_pause <= 200 + 32
+    proxy.forget()
+    eventually(lambda: len(proxy.operations()) >= 2)
+    probes = proxy.operations()
+    assert probes[1].started - probes[0].started > 0.1  # one at a time
+    proxy.clear()
+    documents.sync()
+    documents.assert_in_step()
+    documents.assert_no_attempt_spent()
+
+
+def test_the_real_servers_own_slow_down(docs, bucket, s3_server, daemon):
+    documents = Documents(docs, bucket)
+    victims = documents.put_fresh(20)
+    documents.sync()
+    s3_server.set("rgw_max_concurrent_requests", 2)
+    try:
+        documents.put_fresh(40)
+        documents.delete(victims)
+        eventually(lambda: docs.run("SELECT 1 FROM objectlink.object WHERE error_class = 'throttled'"), 20)
+    finally:
+        s3_server.set("rgw_max_concurrent_requests", 1024)
+    documents.sync()
+    documents.assert_in_step(marks_held=True)
+    documents.assert_no_attempt_spent()
+
+
+def test_a_broken_store_does_not_slow_another(pg, bucket, proxy, make_daemon):
+    pg.create_server("down", proxy.endpoint, bucket.name, prefix="down")
+    pg.create_server("docs", bucket.endpoint, bucket.name, prefix="docs")
+    create_document_table(pg)
+    documents = Documents(pg, bucket)
+    down = Documents(pg, bucket, store="down")
+    proxy.delay(60, times=None)  # the worst: requests that hang
+    hanging = down.put([f"down/{number}" for number in range(40)])
+    make_daemon()
+    eventually(lambda: len(proxy.operations()) >= 30)
+    for _ in range(3):
+        keys = documents.put_fresh(20)
+        eventually(lambda: all(pg.state(key) == "stored" for key in keys), 5)
+        documents.delete(keys)
+        eventually(lambda: not any(pg.state(key) for key in keys), 5)
+    assert {pg.state(key, "down") for key in hanging} == {"pending"}
+    proxy.clear()
+    proxy.cut_all()
+    documents.sync()
+    assert {pg.state(key, "down") for key in hanging} == {"stored"}
+
+
+def test_uploads_go_on_while_the_store_is_slow(documents, proxy, daemon):
+    """A transaction never waits for the store."""
+    proxy.delay(0.5, times=None, method="PUT")
+    keys = []
+    writers = [threading.Thread(target=lambda: keys.extend(documents.put_fresh(10, on=documents.pg.connect()))) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(5)
+    assert len(keys) == 40
+    proxy.clear()
+    documents.sync()
+    documents.assert_in_step()
