@@ -21,6 +21,7 @@ struct Shape {
   int relation = 0;
   int xid = 0;
   int at = 0;
+  int role = 0;
   std::array<TupleTableSlot*, outbox_rows_max> slots = {};
   std::size_t slots_made = 0;
 };
@@ -59,6 +60,7 @@ void learn_shape(Relation outbox, std::uint64_t version) {
   shape.relation = index_of(columns, "relid", OIDOID);
   shape.xid = index_of(columns, "xid", XID8OID);
   shape.at = index_of(columns, "at", TIMESTAMPTZOID);
+  shape.role = index_of(columns, "role", OIDOID);
   shape.version = version;
 }
 
@@ -87,6 +89,8 @@ void fill(TupleTableSlot* slot, const OutboxRow& row) {
   if (OidIsValid(row.relation)) set(slot, shape.relation, ObjectIdGetDatum(row.relation));
   set(slot, shape.xid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
   set(slot, shape.at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+  // Whom the log will name: the role the session acts as, whatever SECURITY DEFINER function it is in.
+  set(slot, shape.role, ObjectIdGetDatum(GetOuterUserId()));
   ExecStoreVirtualTuple(slot);
 }
 

@@ -114,8 +114,13 @@ ALTER TABLE part RENAME COLUMN file TO renamed;
 UPDATE part SET renamed = 's3://docs/1b' WHERE id = 1;
 DELETE FROM part_3 WHERE id = 20;
 :show
--- a detached partition: its rows are still asked; it has no row triggers any more
+-- the rows that came with part_3 are linked by a walk, and by no more than that
+SELECT relid::regclass FROM objectlink.scan WHERE relid IS NOT NULL;
+SELECT daemon.walk();
+:show
+-- a detached partition: its rows link as before, by an attachment of its own
 ALTER TABLE part DETACH PARTITION part_3;
+SELECT relation, column_name, linking_existing_rows FROM objectlink.attachments WHERE relation IN ('part'::regclass, 'part_3'::regclass) ORDER BY relation::text;
 SELECT * FROM daemon.triggers WHERE relation = 'part_3'::regclass ORDER BY trigger;
 \set keys '1b 21'
 :linked
@@ -127,6 +132,24 @@ ALTER TABLE part ATTACH PARTITION part_3 FOR VALUES FROM (20) TO (30);
 SELECT * FROM daemon.triggers WHERE relation = 'part_3'::regclass ORDER BY trigger;
 INSERT INTO part VALUES (23, 's3://docs/back');
 :show
+-- with parts of its own
+ALTER TABLE part DETACH PARTITION part_2;
+INSERT INTO part_2 VALUES (10, 's3://docs/10');
+:show
+SELECT * FROM daemon.triggers WHERE relation IN ('part_2'::regclass, 'part_2a'::regclass) ORDER BY relation::text, trigger;
+-- a text column that nobody would ask any more
+CREATE TABLE old (id int, path text) PARTITION BY LIST (id);
+CREATE TABLE old_1 PARTITION OF old FOR VALUES IN (1);
+CREATE TABLE old_2 PARTITION OF old FOR VALUES IN (2);
+SELECT objectlink.attach('old', 'path', store => 'docs') > 0;
+INSERT INTO old VALUES (1, 'archived'), (2, 'current');
+SELECT daemon.walk(), daemon.apply() > 0;
+ALTER TABLE old DETACH PARTITION old_1;
+TRUNCATE old_2;
+SELECT daemon.apply();
+SELECT daemon.walk() > 0, daemon.apply() > 0;
+SELECT key, state, attached FROM daemon.objects WHERE key IN ('archived', 'current') ORDER BY key;
+DROP TABLE old, old_1;
 -- attached by itself before it becomes a partition: two attachments speak, the rows decide
 CREATE TABLE part_4 (id int, renamed objectlink.storage_ref);
 SELECT objectlink.attach('part_4', 'renamed') > 0;
@@ -182,7 +205,7 @@ ALTER TABLE parent RENAME COLUMN file TO renamed;
 INSERT INTO late VALUES (3, 's3://docs/late/3');
 DELETE FROM grandchild;
 :show
--- leaving: still asked, its triggers stay with it
+-- leaving: it links on its own from then on
 ALTER TABLE late NO INHERIT parent;
 DELETE FROM late WHERE id = 1;
 :show
@@ -190,6 +213,7 @@ DELETE FROM late WHERE id = 1;
 :linked
 DROP TABLE passing;
 SELECT objectlink.detach('parent', 'renamed');
+SELECT objectlink.detach('late', 'renamed');
 SELECT count(*) FROM daemon.triggers WHERE relation IN ('parent'::regclass, 'child'::regclass, 'grandchild'::regclass, 'late'::regclass);
 
 -- Made by other means: LIKE and CTAS copy no triggers, but what they hold is asked
@@ -220,5 +244,5 @@ INSERT INTO part VALUES (4, 's3://docs/z');
 :show
 
 SET client_min_messages = warning;
-DROP TABLE part, parent, late, copied, alike CASCADE;
+DROP TABLE part, part_2, parent, child, grandchild, late, copied, alike CASCADE;
 CALL daemon.finish();

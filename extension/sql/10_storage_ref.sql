@@ -156,3 +156,46 @@ CREATE OPERATOR CLASS objectlink.storage_ref_ops DEFAULT FOR TYPE objectlink.sto
     FUNCTION 1 objectlink.storage_ref_hash(objectlink.storage_ref),
     FUNCTION 2 objectlink.storage_ref_hash_extended(objectlink.storage_ref, bigint);
 COMMENT ON OPERATOR CLASS objectlink.storage_ref_ops USING hash IS 'equality of storage_ref';
+
+-- Parameters often come as text or varchar (JDBC sends them so): without an operator of their own, the column would be
+-- cast to text and its index be of no use.
+CREATE FUNCTION objectlink.storage_ref_eq(objectlink.storage_ref, text) RETURNS boolean
+    LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_eq';
+COMMENT ON FUNCTION objectlink.storage_ref_eq(objectlink.storage_ref, text) IS 'implementation of = operator';
+CREATE FUNCTION objectlink.storage_ref_eq(text, objectlink.storage_ref) RETURNS boolean
+    LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_eq';
+COMMENT ON FUNCTION objectlink.storage_ref_eq(text, objectlink.storage_ref) IS 'implementation of = operator';
+CREATE FUNCTION objectlink.storage_ref_ne(objectlink.storage_ref, text) RETURNS boolean
+    LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_ne';
+COMMENT ON FUNCTION objectlink.storage_ref_ne(objectlink.storage_ref, text) IS 'implementation of <> operator';
+CREATE FUNCTION objectlink.storage_ref_ne(text, objectlink.storage_ref) RETURNS boolean
+    LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_ne';
+COMMENT ON FUNCTION objectlink.storage_ref_ne(text, objectlink.storage_ref) IS 'implementation of <> operator';
+CREATE FUNCTION objectlink.storage_ref_cmp(objectlink.storage_ref, text) RETURNS integer
+    LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_storage_ref_cmp';
+COMMENT ON FUNCTION objectlink.storage_ref_cmp(objectlink.storage_ref, text) IS 'less-equal-greater, for btree';
+
+CREATE OPERATOR pg_catalog.= (
+    FUNCTION = objectlink.storage_ref_eq, LEFTARG = objectlink.storage_ref, RIGHTARG = text,
+    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel
+);
+COMMENT ON OPERATOR pg_catalog.= (objectlink.storage_ref, text) IS 'equal, bytewise';
+CREATE OPERATOR pg_catalog.= (
+    FUNCTION = objectlink.storage_ref_eq, LEFTARG = text, RIGHTARG = objectlink.storage_ref,
+    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel
+);
+COMMENT ON OPERATOR pg_catalog.= (text, objectlink.storage_ref) IS 'equal, bytewise';
+CREATE OPERATOR pg_catalog.<> (
+    FUNCTION = objectlink.storage_ref_ne, LEFTARG = objectlink.storage_ref, RIGHTARG = text,
+    COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel
+);
+COMMENT ON OPERATOR pg_catalog.<> (objectlink.storage_ref, text) IS 'not equal, bytewise';
+CREATE OPERATOR pg_catalog.<> (
+    FUNCTION = objectlink.storage_ref_ne, LEFTARG = text, RIGHTARG = objectlink.storage_ref,
+    COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel
+);
+COMMENT ON OPERATOR pg_catalog.<> (text, objectlink.storage_ref) IS 'not equal, bytewise';
+
+ALTER OPERATOR FAMILY objectlink.storage_ref_ops USING btree ADD
+    OPERATOR 3 pg_catalog.= (objectlink.storage_ref, text),
+    FUNCTION 1 (objectlink.storage_ref, text) objectlink.storage_ref_cmp(objectlink.storage_ref, text);

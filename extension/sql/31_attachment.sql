@@ -17,11 +17,26 @@ COMMENT ON COLUMN objectlink.attachment.attnum IS 'the column''s number in the r
 COMMENT ON COLUMN objectlink.attachment.store IS 'for a text column: the store that its keys are in; NULL for storage_ref';
 COMMENT ON COLUMN objectlink.attachment.max_attempts IS 'tries that fail for a reason of the object itself before it is given up; NULL: as the store says';
 
+-- The relations of each attachment: the table itself, its partitions, its children, and theirs.
+CREATE VIEW objectlink.attached_relation AS
+WITH RECURSIVE tree (attachment_id, relid, depth) AS (
+  SELECT a.id, a.relation::oid, 0 FROM objectlink.attachment a
+  JOIN pg_catalog.pg_attribute c ON c.attrelid = a.relation AND c.attname = a.column_name AND NOT c.attisdropped
+  WHERE a.detached_at IS NULL
+  UNION SELECT t.attachment_id, i.inhrelid, t.depth + 1 FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relid
+)
+SELECT t.attachment_id, t.relid, min(t.depth) AS depth
+FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.relid
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+GROUP BY t.attachment_id, t.relid;
+COMMENT ON VIEW objectlink.attached_relation IS 'tables whose rows link objects, by attachment';
+
 -- Walks that the drainer makes in small steps: rows that existed before attach, objects of a truncated table.
 CREATE TABLE objectlink.scan (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   attachment_id int NOT NULL,
   kind          text NOT NULL CHECK (kind IN ('link', 'unlink')),
+  relid         oid,
   after_store   int NOT NULL DEFAULT 0,
   after_value   text COLLATE "C" NOT NULL DEFAULT '',
   done          bigint NOT NULL DEFAULT 0,
@@ -30,5 +45,6 @@ CREATE TABLE objectlink.scan (
   last_error    text
 );
 COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a truncated relation';
+COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached relation; NULL: all of it';
 COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';
 COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

@@ -8,6 +8,7 @@ CREATE TABLE objectlink.outbox (
   relid         oid,
   xid           xid8 NOT NULL,
   at            timestamptz NOT NULL,
+  role          oid,
   image         jsonb
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 100000);
@@ -18,6 +19,7 @@ COMMENT ON COLUMN objectlink.outbox.op IS 'L link, U unlink, P put, T truncate';
 COMMENT ON COLUMN objectlink.outbox.relid IS 'truncate: the relation';
 COMMENT ON COLUMN objectlink.outbox.xid IS 'the transaction that touched the key';
 COMMENT ON COLUMN objectlink.outbox.at IS 'when that transaction began';
+COMMENT ON COLUMN objectlink.outbox.role IS 'the role whose session touched it';
 COMMENT ON COLUMN objectlink.outbox.image IS 'the row, where the attachment''s policy asks for it';
 
 -- Keys whose deletion is under way: the trigger refuses to link them.

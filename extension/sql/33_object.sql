@@ -75,4 +75,4 @@ CREATE TABLE objectlink.event (
 CREATE INDEX event_key ON objectlink.event (store_id, key, id);
 COMMENT ON TABLE objectlink.event IS 'every change of an object''s state: what, why, who, and the store''s request id';
 COMMENT ON COLUMN objectlink.event.cause IS 'why: link, unlink, put, upload, verify, delete...';
-COMMENT ON COLUMN objectlink.event.actor IS 'the role whose session wrote it';
+COMMENT ON COLUMN objectlink.event.actor IS 'who caused it: the role whose transaction touched the row, or the daemon''s own';

@@ -24,3 +24,8 @@ CREATE FUNCTION objectlink.append_outbox(op "char", ref objectlink.storage_ref, 
     LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_append_outbox';
 COMMENT ON FUNCTION objectlink.append_outbox("char", objectlink.storage_ref, integer) IS
     'appends to the outbox with the checks of the link trigger; operations: L link, U unlink, P put';
+
+CREATE FUNCTION objectlink.ask_as_owner(relation regclass, question text, argument anyarray) RETURNS anyarray
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_ask_as_owner';
+COMMENT ON FUNCTION objectlink.ask_as_owner(regclass, text, anyarray) IS
+    'runs a query about a table as the table''s owner, security-restricted, and returns its one value';

@@ -15,18 +15,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.asking_index(oid, smallint, boolean) IS 'the index by which a column can be asked whether it holds a key; NULL: none';
 
--- $1 the refs (or keys), $2 the attachment, $3 the store of a text column.
+-- $1 the refs, or the keys of a text column; the answer: those of them that the column holds.
 -- With an index: one look per key that stops at the first row, however many rows share the key.
 -- Without: one pass over the table for the whole batch.
 CREATE FUNCTION objectlink.asking_query(p_relid oid, p_column name, p_indexed boolean, p_text boolean) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format(
     CASE WHEN p_indexed
-      THEN 'SELECT %1$s, $2, NULL::text FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %2$s AS t WHERE %3$s OPERATOR(pg_catalog.=) w.v LIMIT 1) AS hit WHERE $3::name IS NOT DISTINCT FROM $3'
-      ELSE 'SELECT %1$s, $2, NULL::text FROM (SELECT DISTINCT %3$s AS v FROM %2$s AS t WHERE %3$s OPERATOR(pg_catalog.=) ANY ($1)) AS w WHERE $3::name IS NOT DISTINCT FROM $3'
+      THEN 'SELECT array_agg(w.v) FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.=) w.v LIMIT 1) AS hit'
+      ELSE 'SELECT array_agg(DISTINCT (%2$s)::%3$s) FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.=) ANY ($1)'
     END,
-    CASE WHEN p_text THEN 'objectlink.storage_ref($3::text, w.v::text)' ELSE 'w.v::objectlink.storage_ref' END,
     p_relid::regclass,
-    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column) ELSE format('t.%I', p_column) END)
+    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column) ELSE format('t.%I', p_column) END,
+    CASE WHEN p_text THEN 'text' ELSE 'objectlink.storage_ref' END)
 $$;
 COMMENT ON FUNCTION objectlink.asking_query(oid, name, boolean, boolean) IS 'the query that asks one column which of some refs it holds';

@@ -22,11 +22,7 @@ BEGIN
                  || CASE WHEN v_at.store IS NULL THEN ')' ELSE format(', %L)', v_at.store) END;
   -- The root first: its triggers are cloned to partitions.
   FOR v_relid IN
-    WITH RECURSIVE tree (relid, depth) AS (
-      SELECT v_at.relation::oid, 0 UNION SELECT i.inhrelid, t.depth + 1 FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid
-    )
-    SELECT t.relid FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    GROUP BY t.relid ORDER BY min(t.depth), t.relid
+    SELECT r.relid FROM objectlink.attached_relation r WHERE r.attachment_id = p_attachment_id ORDER BY r.depth, r.relid
   LOOP
     FOR v_event, v_rest IN VALUES
       ('INSERT', format('FOR EACH ROW WHEN (NEW.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),

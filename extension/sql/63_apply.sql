@@ -1,7 +1,7 @@
 -- Apply: outbox -> registry, in one transaction. Nothing is computed from the sequence of events, which
 -- is not the order of commits: an event says which key to look at, the rows say whether it is linked.
 
-CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int);
+CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid);
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox says of one ref';
 
 -- What a key should be, given what it is and what the rows say. NULL as the old state: not known yet.
@@ -32,9 +32,9 @@ BEGIN
   WITH gone AS MATERIALIZED (
     DELETE FROM objectlink.outbox o
       WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM objectlink.outbox i WHERE i.ctid > p_low LIMIT p_limit))
-      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref
+      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref, o.role
   ), per_ref AS (
-    SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id))::objectlink.touched AS t
+    SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id), max(g.role))::objectlink.touched AS t
     FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref
   )
   SELECT count(*), max(g.tid),
@@ -68,8 +68,8 @@ BEGIN
   v_linked_refs := array_remove(v_linked_refs, NULL);
   IF v_doubt THEN
     -- Unlinked, or only not to be seen now: looked at again by a later batch.
-    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), now()
+    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role)
+    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), now(), (t).role
     FROM unnest(p_touched) t
     CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink), ('L', (t).link), ('P', (t).put)) AS o (op, said)
     WHERE o.said AND ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
@@ -104,7 +104,7 @@ BEGIN
       SELECT v_store.id AS store_id, w.key, b.state AS from_state,
              objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state,
              coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE b.attachment_id END, (w.touched).attachment_id) AS attachment_id,
-             b.attachment_id AS was_attachment_id, (w.touched).put AS put,
+             b.attachment_id AS was_attachment_id, (w.touched).put AS put, (w.touched).role AS role,
              -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key.
              CASE WHEN (w.touched).put THEN objectlink.reservation_time() ELSE interval '0' END AS reservation,
              CASE WHEN w.linked THEN CASE WHEN (w.touched).put THEN 'put' ELSE 'link' END
@@ -136,8 +136,9 @@ BEGIN
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
         AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked')))
     )
-    INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
-    SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id
+    INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, actor)
+    SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id,
+           CASE WHEN c.role IS NULL THEN session_user ELSE pg_get_userbyid(c.role) END
     FROM change c WHERE c.from_state IS DISTINCT FROM c.to_state;
   END LOOP;
 END $$;

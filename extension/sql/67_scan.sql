@@ -8,6 +8,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_seqscan = off SET lock_timeout = '250ms' AS $$
 DECLARE
   v_at objectlink.attachment;
+  v_relation regclass;
   v_column text;
   v_after text;
   v_values text[];
@@ -16,20 +17,21 @@ DECLARE
 BEGIN
   taken := 0;
   SELECT * INTO v_at FROM objectlink.attachment WHERE id = p_scan.attachment_id;
+  v_relation := coalesce(p_scan.relid, v_at.relation);
   IF v_at.detached_at IS NOT NULL
-     OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = v_at.relation AND a.attnum = v_at.attnum AND NOT a.attisdropped) THEN
+     OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = v_relation AND a.attname = v_at.column_name AND NOT a.attisdropped) THEN
     RETURN;
   END IF;
   v_column := format(CASE WHEN v_at.store IS NULL THEN 't.%I' ELSE 't.%I COLLATE "C"' END, v_at.column_name);
-  -- The empty text is no key and comes before every other.
-  v_after := CASE WHEN v_at.store IS NOT NULL THEN 'OPERATOR(pg_catalog.>) $1'
-                  WHEN p_scan.after_value = '' THEN 'IS NOT NULL'
-                  ELSE 'OPERATOR(pg_catalog.>) $1::objectlink.storage_ref' END;
-  -- $1 is mentioned in any case, so that the query always takes the same parameters.
-  EXECUTE format('SELECT array_agg(DISTINCT x.v::text COLLATE "C" ORDER BY x.v::text COLLATE "C")
-                  FROM (SELECT %1$s AS v FROM %2$s AS t WHERE %1$s %3$s AND $1 IS NOT NULL ORDER BY %1$s LIMIT $2) x',
-                 v_column, v_at.relation, v_after)
-    INTO v_values USING p_scan.after_value, p_limit;
+  -- The empty text is no key and comes before every other. $1 is mentioned in any case, so that its type is known.
+  v_after := CASE WHEN v_at.store IS NOT NULL THEN 'OPERATOR(pg_catalog.>) ($1)[1]'
+                  WHEN p_scan.after_value = '' THEN 'IS NOT NULL AND $1 IS NOT NULL'
+                  ELSE 'OPERATOR(pg_catalog.>) ($1)[1]::objectlink.storage_ref' END;
+  v_values := objectlink.ask_as_owner(v_relation,
+    format('SELECT array_agg(DISTINCT x.v::text COLLATE "C" ORDER BY x.v::text COLLATE "C")
+            FROM (SELECT %1$s AS v FROM %2$s AS t WHERE %1$s %3$s ORDER BY %1$s LIMIT %4$s) x',
+           v_column, v_relation, v_after, p_limit),
+    ARRAY[p_scan.after_value]);
   IF v_values IS NULL THEN
     RETURN;
   END IF;

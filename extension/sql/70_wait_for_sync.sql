@@ -23,6 +23,8 @@ DECLARE
   v_called timestamptz := clock_timestamp();
   v_until timestamptz := v_called + timeout;
   v_before xid8;
+  v_round timestamptz := v_called;
+  v_second boolean := false;
   v_since timestamptz;
   v_sleep_s double precision := 0.005;
 BEGIN
@@ -36,15 +38,23 @@ BEGIN
   -- Older than every transaction still to come; the rows of this transaction itself can't be waited for.
   v_before := coalesce(pg_current_xact_id_if_assigned(), pg_snapshot_xmax(pg_current_snapshot()));
   LOOP
-    -- Once the outbox and the walks are done, what they led to has entered its state by now.
+    -- Applying the outbox may begin a walk, and a walk appends to the outbox again: so two rounds, the second for what
+    -- walks have appended by the end of the first. After that, all of it has entered the state it led to.
     IF v_since IS NULL AND NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.xid < v_before)
-       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_called) THEN
-      v_since := clock_timestamp();
+       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_round) THEN
+      IF v_second THEN
+        v_since := clock_timestamp();
+      ELSE
+        v_second := true;
+        v_round := clock_timestamp();
+        v_before := pg_snapshot_xmax(pg_current_snapshot());
+        CONTINUE;
+      END IF;
     END IF;
     EXIT WHEN v_since IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.unsettled(v_before, v_since) LIMIT 1);
     IF clock_timestamp() >= v_until THEN
       RAISE EXCEPTION 'not in sync after %', timeout USING ERRCODE = 'query_canceled',
-        DETAIL = (SELECT format('%s still to be settled; one of them: %s.', count(*), min(concat_ws(' ', u.what, u.store, u.key)))
+        DETAIL = (SELECT format('%s still to be settled; among them: %s.', count(*), min(concat_ws(' in store ', u.what, u.store)))
                   FROM objectlink.unsettled(v_before, coalesce(v_since, clock_timestamp())) u),
         HINT = CASE WHEN NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'No objectlinkd is connected to this database.'
                     ELSE 'See views objectlink.consistency and objectlink.objects.' END;

@@ -3,7 +3,8 @@
 
 CREATE VIEW objectlink.visible_attachment AS
 SELECT a.id FROM objectlink.attachment a
-WHERE has_table_privilege(a.relation, 'SELECT') OR has_column_privilege(a.relation, a.attnum, 'SELECT');
+LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = a.relation AND c.attname = a.column_name AND NOT c.attisdropped
+WHERE has_table_privilege(a.relation, 'SELECT') OR has_column_privilege(a.relation, c.attnum, 'SELECT');
 COMMENT ON VIEW objectlink.visible_attachment IS 'attachments of tables that the current user may read';
 
 CREATE VIEW objectlink.live_worker AS
@@ -27,7 +28,9 @@ SELECT a.id, a.relation, a.column_name, a.store, a.max_attempts, a.attached_at, 
        EXISTS (SELECT FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS linking_existing_rows,
        (SELECT sum(s.done) FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS existing_rows_linked,
        (SELECT min(s.last_error) FROM objectlink.scan s WHERE s.attachment_id = a.id) AS last_error
-FROM objectlink.attachment a WHERE a.detached_at IS NULL;
+FROM objectlink.attachment a
+WHERE a.detached_at IS NULL
+  AND (has_table_privilege('objectlink.object', 'SELECT') OR a.id IN (SELECT v.id FROM objectlink.visible_attachment v));
 COMMENT ON VIEW objectlink.attachments IS 'columns that are attached';
 
 -- Two views, each a barrier of its own: a UNION ALL is none, its branches are planned with the conditions of the caller.
@@ -70,7 +73,9 @@ SELECT s.name AS store,
        count(o.key) FILTER (WHERE o.state = 'corrupt') AS corrupt,
        sum(o.size) FILTER (WHERE o.state = 'stored') AS stored_bytes,
        clock_timestamp() - min(o.since) FILTER (WHERE o.state IN ('pending', 'deleting')) AS oldest_unsettled,
-       CASE WHEN NOT EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name) THEN 'no server' ELSE s.status END AS status,
+       CASE WHEN NOT EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name) THEN 'no server'
+            WHEN EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name AND NOT v.options ?& ARRAY['endpoint', 'bucket']) THEN 'incomplete'
+            ELSE s.status END AS status,
        s.status_since, s.error_code, s.error_message
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
