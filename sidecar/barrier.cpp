@@ -5,7 +5,7 @@
 namespace objectlink {
 namespace {
 
-constexpr const char* prepared_mark = "-1/";  // how pg_locks names the virtual transaction of a prepared one
+constexpr const char* prepared_mark = "-1/";  // how pg_locks names a prepared transaction that a restart brought back
 
 std::vector<std::string> column_of(const Rows& rows) {
   std::vector<std::string> values;

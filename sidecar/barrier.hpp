@@ -1,6 +1,7 @@
 // Has everybody ended who may have written a row, or looked for the mark, before the mark was committed?
-// Reads the writers' locks and waits for each of those transactions (what CREATE INDEX CONCURRENTLY does). A transaction
-// that is prepared meanwhile changes its name: so once all are gone, the prepared ones of that moment are waited for too.
+// Reads the writers' locks and waits for each of those transactions (what CREATE INDEX CONCURRENTLY does). A prepared
+// transaction keeps its name until the server restarts, when it gets one that begins with -1/: so once all are gone, the
+// prepared ones of that moment are waited for too.
 // Each look is a statement, and so a transaction, of its own.
 #pragma once
 

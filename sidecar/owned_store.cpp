@@ -64,6 +64,7 @@ OwnedStore::~OwnedStore() {
 }
 
 void OwnedStore::set_options(const StoreOptions& options) {
+  retired_ = false;
   options_ = options;
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
@@ -74,7 +75,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
 bool OwnedStore::turn(Time now, Mood mood) {
   bool progress = settle_results(now);
   if (status_changed_) record_status();
-  if (mood == Mood::stopping || now < usable_at_) return progress;
+  if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
   if (mood == Mood::normal || removal_.at_barrier()) progress |= removal_.turn(context_.database, now);
   for (const std::string& key : removal_.take_returned()) taken_.erase(key);
   progress |= start_uploads();

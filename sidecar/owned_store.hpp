@@ -63,6 +63,10 @@ class OwnedStore final : private Errand {
   bool is_idle(Time now) const { return taken_.empty() && is_quiet() && !is_paused() && now >= usable_at_; }
   bool is_paused() const { return health_.is_paused(); }
 
+  // Begins nothing any more, whatever the mood.
+  void retire() { retired_ = true; }
+  bool is_retired() const { return retired_; }
+
   // When it has to be turned at the latest, whatever else happens.
   std::optional<Time> next_turn() const;
 
@@ -103,6 +107,7 @@ class OwnedStore final : private Errand {
   Time next_fetch_{};
   std::optional<Time> bucket_seen_;
   std::optional<S3Error> last_failure_;
+  bool retired_ = false;
   bool status_changed_ = true;             // what the database says of the store is unknown at first
 };
 

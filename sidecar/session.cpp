@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
 #include "exit_code.hpp"
@@ -20,6 +19,7 @@ namespace {
 constexpr int outbox_resource = 0;
 constexpr seconds lease{10};  // objectlink.lease(): the successor counts on it
 constexpr seconds refresh_interval{5};
+constexpr milliseconds settings_check_interval{100};
 constexpr milliseconds idle_wait_min{10};
 constexpr milliseconds soon{1000};  // --once waits for what is due within this
 constexpr const char* channel = "objectlink";
@@ -76,6 +76,8 @@ bool Session::turn(Time now, bool stopping) {
   bool progress = context_.transport.take_replies() > 0;
   if (drainer_ && !stopping && drainer_->turn(now)) {
     progress = true;
+    // What was applied may have been committed after a store's settings were changed: they must hold for it.
+    if (now >= next_settings_check_) check_settings(now);
     for (auto& [id, store] : stores_) store->fetch_now();
   }
   const auto mood = stopping                              ? OwnedStore::Mood::stopping
@@ -135,6 +137,12 @@ std::optional<milliseconds> Session::look(Time now) {
   return due ? std::optional(milliseconds{*due}) : std::nullopt;
 }
 
+void Session::check_settings(Time now) {
+  next_settings_check_ = now + settings_check_interval;
+  const Rows rows = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')");
+  if (rows.text(0, 0) != settings_) refresh_stores(now);
+}
+
 void Session::refresh(Time now) {
   next_refresh_ = now + refresh_interval;
   if (!drainer_) {
@@ -149,40 +157,61 @@ void Session::refresh(Time now) {
 
 void Session::refresh_stores(Time now) {
   const Rows rows = context_.database.query("SELECT store_id, store, options::text FROM objectlink.store_settings()");
-  std::set<int> known;
+  std::set<int> usable;
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const int id = static_cast<int>(rows.integer(row, 0));
-    const std::string name = rows.string(row, 1);
-    known.insert(id);
-    std::string& last_options = options_of_[id];
-    const bool changed = last_options != rows.text(row, 2);
-    last_options = rows.string(row, 2);
-    const auto owned = stores_.find(id);
-    if (owned != stores_.end() && !changed) continue;
-    const auto options = read_options(last_options);
-    if (const auto* problem = std::get_if<OptionProblem>(&options)) {
-      health_.set_store_broken(name, problem->option + ": " + problem->detail);
-      if (changed) log::error("store.options", "store cannot be used", {{"store", name}, {"option", problem->option}, {"reason", problem->detail}});
-      continue;
-    }
-    const auto& read = std::get<StoreOptions>(options);
-    if (owned != stores_.end()) {
-      owned->second->set_options(read);
-    } else if (const auto acquired = acquire(id)) {
-      stores_.emplace(id, std::make_unique<OwnedStore>(context_, StoreIdentity{id, name, acquired->epoch}, read, now + acquired->wait));
-      log::info("store.acquired", "works for this store from now on",
-                {{"store", name}, {"epoch", acquired->epoch}, {"wait_ms", acquired->wait.count()}});
-    }
+    if (refresh_store(id, rows.string(row, 1), rows.string(row, 2), now)) usable.insert(id);
   }
-  // Dropped servers: what is under way ends first.
-  std::erase_if(stores_, [this, &known](const auto& entry) {
+  release_unusable(usable);
+  settings_ = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')").string(0, 0);
+}
+
+// Takes over new settings, or the store itself if nobody owns it. False: it can't be used as it is set up.
+bool Session::refresh_store(int id, const std::string& name, const std::string& options_text, Time now) {
+  std::string& known_text = options_of_[id];
+  const bool changed = known_text != options_text;
+  known_text = options_text;
+  const auto owned = stores_.find(id);
+  if (owned != stores_.end() && !changed) return !owned->second->is_retired();
+
+  const auto options = read_options(options_text);
+  if (const auto* problem = std::get_if<OptionProblem>(&options)) {
+    health_.set_store_broken(name, problem->option + ": " + problem->detail);
+    unusable_[id] = name;
+    if (changed) {
+      log::error("store.options", "store cannot be used", {{"store", name}, {"option", problem->option}, {"reason", problem->detail}});
+    }
+    return false;
+  }
+  const auto& read = std::get<StoreOptions>(options);
+  if (const auto was = unusable_.extract(id)) health_.set_store_well(was.mapped());
+  if (owned != stores_.end()) {
+    owned->second->set_options(read);
+  } else if (const auto acquired = acquire(id)) {
+    stores_.emplace(id, std::make_unique<OwnedStore>(context_, StoreIdentity{id, name, acquired->epoch}, read, now + acquired->wait));
+    log::info("store.acquired", "works for this store from now on",
+              {{"store", name}, {"epoch", acquired->epoch}, {"wait_ms", acquired->wait.count()}});
+  }
+  return true;
+}
+
+// Stores whose server was dropped, or can't be used any more: what is under way ends first.
+void Session::release_unusable(const std::set<int>& usable) {
+  std::erase_if(stores_, [this, &usable](const auto& entry) {
     const auto& [id, store] = entry;
-    if (known.contains(id) || !store->is_quiet()) return false;
+    if (usable.contains(id)) return false;
+    store->retire();
+    if (!store->is_quiet()) return false;
     context_.database.query("SELECT objectlink.release($1, $2)", id, store->identity().epoch);
     context_.database.query("SELECT objectlink.unlock($1)", id);
     return true;
   });
-  settings_ = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')").string(0, 0);
+  std::erase_if(unusable_, [this](const auto& entry) {
+    const auto& [id, name] = entry;
+    const bool dropped = context_.database.query("SELECT FROM objectlink.server WHERE name = $1", name).empty();
+    if (dropped) health_.set_store_well(name);
+    return dropped;
+  });
 }
 
 std::optional<Session::Acquired> Session::acquire(int resource) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "config.hpp"
@@ -39,6 +40,9 @@ class Session {
 
   void refresh(Time now);
   void refresh_stores(Time now);
+  bool refresh_store(int id, const std::string& name, const std::string& options_text, Time now);
+  void release_unusable(const std::set<int>& usable);
+  void check_settings(Time now);
   std::optional<Acquired> acquire(int resource);
   bool turn(Time now, bool stopping);
   void wait(Time now);
@@ -55,7 +59,9 @@ class Session {
   std::map<int, std::unique_ptr<OwnedStore>> stores_;
   std::map<int, std::string> options_of_;  // as last read, by store
   std::string settings_;          // digest of the stores' options as last read
+  std::map<int, std::string> unusable_;    // names of stores whose options do not do
   Time next_refresh_{};
+  Time next_settings_check_{};
   std::chrono::milliseconds idle_wait_{0};
   bool nothing_due_ = false;
 };

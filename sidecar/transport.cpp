@@ -64,6 +64,7 @@ void Transport::configure(int store, StoreConnection connection) {
       channel->builder.reset();
       channel->fault = problem.what();
     }
+    start_queued(*channel);  // there may be more room than before
   });
 }
 

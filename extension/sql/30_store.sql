@@ -26,8 +26,11 @@ JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
 WHERE w.fdwname = 'objectlink';
 COMMENT ON VIEW objectlink.server IS 'foreign servers of wrapper objectlink, options as jsonb (never a secret)';
 
+-- Small look-ups like the following are in PL/pgSQL and keep one plan: in SQL they would be planned at every call, and
+-- under a caller's plan_cache_mode too, which costs several times what they do.
 CREATE FUNCTION objectlink.store_id(p_name name) RETURNS int
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_id int;
 BEGIN
@@ -41,17 +44,21 @@ END $$;
 COMMENT ON FUNCTION objectlink.store_id(name) IS 'lasting number of a store, given at first use';
 
 CREATE FUNCTION objectlink.store_option(p_store name, p_option text) RETURNS text
-LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT options ->> p_option FROM objectlink.server WHERE name = p_store
-$$;
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN (SELECT s.options ->> p_option FROM objectlink.server s WHERE s.name = p_store);
+END $$;
 COMMENT ON FUNCTION objectlink.store_option(name, text) IS 'one option of a store as written, NULL if not set';
 
 -- A prefix always ends in a slash: 'images' must never swallow 'images2'.
 CREATE FUNCTION objectlink.store_prefix(p_store name) RETURNS text
-LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN p IS NULL OR p = '' THEN '' WHEN right(p, 1) = '/' THEN p ELSE p || '/' END
-  FROM objectlink.store_option(p_store, 'prefix') AS p
-$$;
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_prefix text := coalesce(objectlink.store_option(p_store, 'prefix'), '');
+BEGIN
+  RETURN CASE WHEN v_prefix = '' OR right(v_prefix, 1) = '/' THEN v_prefix ELSE v_prefix || '/' END;
+END $$;
 COMMENT ON FUNCTION objectlink.store_prefix(name) IS 'key prefix of a store: empty, or ending in a slash';
 
 -- Whatever a row says: a key elsewhere in the bucket belongs to somebody else and is not to be touched.

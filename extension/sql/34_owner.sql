@@ -94,7 +94,8 @@ $$;
 COMMENT ON FUNCTION objectlink.unlock(int) IS 'for the daemon: gives up the lock of a resource it released';
 
 CREATE FUNCTION objectlink.assert_owner(p_resource int, p_epoch bigint) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM objectlink.owner WHERE resource = p_resource AND epoch = p_epoch AND released_at IS NULL) THEN
     RAISE EXCEPTION 'epoch % of resource % is over', p_epoch, p_resource

@@ -3,16 +3,19 @@
 -- A usable index: valid, on the column first, complete (or leaving out NULLs only), and for text in the
 -- "C" collation, since an index in a libc collation can be corrupt after an upgrade of libc.
 CREATE FUNCTION objectlink.asking_index(p_relid oid, p_attnum smallint, p_text boolean) RETURNS oid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT i.indexrelid
-  FROM pg_index i
-  JOIN pg_class c ON c.oid = i.indexrelid
-  JOIN pg_am m ON m.oid = c.relam
-  WHERE i.indrelid = p_relid AND i.indisvalid AND i.indkey[0] = p_attnum AND m.amname = 'btree'
-    AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ '^\([^() ]+ IS NOT NULL\)$')
-    AND (NOT p_text OR i.indcollation[0] = 'pg_catalog."C"'::regcollation)
-  ORDER BY i.indexrelid LIMIT 1
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN (
+    SELECT i.indexrelid
+    FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indexrelid
+    JOIN pg_am m ON m.oid = c.relam
+    WHERE i.indrelid = p_relid AND i.indisvalid AND i.indkey[0] = p_attnum AND m.amname = 'btree'
+      AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ '^\([^() ]+ IS NOT NULL\)$')
+      AND (NOT p_text OR i.indcollation[0] = 'pg_catalog."C"'::regcollation)
+    ORDER BY i.indexrelid LIMIT 1);
+END $$;
 COMMENT ON FUNCTION objectlink.asking_index(oid, smallint, boolean) IS 'the index by which a column can be asked whether it holds a key; NULL: none';
 
 -- $1 the refs, or the keys of a text column; the answer: those of them that the column holds.

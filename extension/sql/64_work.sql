@@ -10,7 +10,8 @@ RETURNS TABLE (key text, state text, due_at timestamptz, attempts int, max_attem
                version_id text, issued_at timestamptz, issued_epoch bigint,
                payload_size bigint, payload_sha256 bytea, payload_md5 bytea, content_type text, chosen_key boolean, content bytea)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+-- In the order of the index, which ends at the limit: a bitmap would read all that is due, and sort it.
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);

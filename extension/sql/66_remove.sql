@@ -51,7 +51,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
          OR l.mode IN ('ShareRowExclusiveLock', 'AccessExclusiveLock')
             AND (c.oid IS NULL OR c.relkind IN ('r', 'p') AND c.relpersistence <> 't'))
 $$;
-COMMENT ON FUNCTION objectlink.writers() IS 'for the barrier: virtual transactions that hold a writer''s lock on the outbox or an asked table; those of prepared ones begin with -1/';
+COMMENT ON FUNCTION objectlink.writers() IS 'for the barrier: virtual transactions that hold a writer''s lock on the outbox or an asked table; those of transactions prepared before a restart begin with -1/';
 
 CREATE FUNCTION objectlink.writers_left(p_writers text[]) RETURNS SETOF text
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

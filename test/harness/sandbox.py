@@ -16,7 +16,7 @@ class Server:
     def __init__(self, kind, *arguments):
         """kind: a script of test/sandbox ("postgres", "s3"); arguments: as its start takes them."""
         self.kind = kind
-        self.folder = Path(tempfile.mkdtemp(prefix=f"objectlink-{kind}.", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"objectlink-{kind}.", dir="/dev/shm"))
         try:
             self.call("start", *arguments)
         except BaseException:
