@@ -15,6 +15,7 @@ namespace {
 
 constexpr int full_pass_spacing = 20;
 constexpr milliseconds apply_interval{10};
+constexpr milliseconds postpone_interval{500};
 constexpr milliseconds cheap_pass{5};     // a full pass that is this short needs no spacing
 constexpr seconds pass_time_max{10};      // a pass that new rows keep from ending begins again after this
 constexpr int busy_turns_max = 3;         // busier than this, and notifications are not worth their cost
@@ -25,7 +26,7 @@ constexpr milliseconds stuck_walk_interval{500};
 }  // namespace
 
 bool Drainer::turn(Time now) {
-  if (now < next_apply_) return false;
+  if (now < std::max(next_apply_, postponed_until_)) return false;
   if (apply(now)) return true;
   if (now >= next_release_) {
     next_release_ = now + release_interval;
@@ -46,7 +47,7 @@ bool Drainer::apply(Time now) {
     next_full_pass_ = now + pass_time_max;  // unless it ends before
     in_full_pass_ = true;
   }
-  const Rows rows = database_.query("SELECT taken, high FROM objectlink.apply_outbox($1, $2::tid, $3)", epoch_, low_, batch_size_);
+  const Rows rows = database_.query("SELECT taken, high, postponed FROM objectlink.apply_outbox($1, $2::tid, $3)", epoch_, low_, batch_size_);
   if (full) full_cost_ = timer.elapsed();
   const std::int64_t taken = rows.integer(0, 0);
   if (taken > 0) {
@@ -59,6 +60,9 @@ bool Drainer::apply(Time now) {
     next_full_pass_ = full_cost_ <= cheap_pass ? Time{} : steady_clock::now() + full_cost_ * full_pass_spacing;
   }
   behind_ = taken == batch_size_;
+  // Mostly put back: asking the same question again at once would only keep the processor busy.
+  const std::int64_t postponed = rows.integer(0, 2);
+  if (postponed * 2 > taken) postponed_until_ = steady_clock::now() + postpone_interval;
   if (taken == 0) {
     busy_turns_ = 0;
     next_apply_ = steady_clock::now() + apply_interval;

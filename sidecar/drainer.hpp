@@ -25,6 +25,9 @@ class Drainer {
   bool turn(Time now);
   void look_now() { next_apply_ = {}; }
 
+  // Before this time no turn does anything: a table that rows depend on can't be asked now.
+  Time postponed_until() const { return postponed_until_; }
+
   // The last batch was full: there is more, and what is known of a key may be outdated.
   bool is_behind() const { return behind_; }
 
@@ -51,6 +54,7 @@ class Drainer {
   bool in_full_pass_ = false;
   std::chrono::steady_clock::duration full_cost_{};  // of the last query that began at the start
   Time next_apply_{};
+  Time postponed_until_{};
   bool behind_ = false;
   Time next_release_{};
   Time next_walk_{};

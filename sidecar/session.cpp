@@ -127,7 +127,7 @@ std::optional<milliseconds> Session::look(Time now) {
   if (rows.text(0, 2) != settings_) next_refresh_ = now;
   if (drainer_ && rows.boolean(0, 0)) {
     drainer_->look_now();
-    return milliseconds{0};
+    return std::max(milliseconds{0}, std::chrono::ceil<milliseconds>(drainer_->postponed_until() - now));
   }
   const auto due = rows.optional_integer(0, 1);
   const bool all_idle = std::all_of(stores_.begin(), stores_.end(), [now](const auto& store) {

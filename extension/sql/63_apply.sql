@@ -21,7 +21,7 @@ RETURNS text LANGUAGE sql IMMUTABLE
     ELSE 'unlinked' END;
 COMMENT ON FUNCTION objectlink.next_state(text, boolean, objectlink.touched, boolean) IS 'the state of a touched key, from its old state and whether a row links it';
 
-CREATE FUNCTION objectlink.apply_outbox(p_epoch bigint, p_low tid, p_limit int, OUT taken int, OUT high tid)
+CREATE FUNCTION objectlink.apply_outbox(p_epoch bigint, p_low tid, p_limit int, OUT taken int, OUT high tid, OUT postponed int)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
@@ -29,6 +29,7 @@ DECLARE
   v_truncated int[];
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
+  postponed := 0;
   WITH gone AS MATERIALIZED (
     DELETE FROM objectlink.outbox o
       WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM objectlink.outbox i WHERE i.ctid > p_low LIMIT p_limit))
@@ -45,12 +46,12 @@ BEGIN
     INSERT INTO objectlink.scan (attachment_id, kind) SELECT a, 'unlink' FROM unnest(v_truncated) a;
   END IF;
   IF v_touched IS NOT NULL THEN
-    PERFORM objectlink.apply_touched(v_touched);
+    postponed := objectlink.apply_touched(v_touched);
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.apply_outbox(bigint, tid, int) IS 'for the drainer: consumes rows of the outbox behind position p_low and brings the registry up to date; says how many and how far';
+COMMENT ON FUNCTION objectlink.apply_outbox(bigint, tid, int) IS 'for the drainer: consumes rows of the outbox behind position p_low and brings the registry up to date; says how many, how far, and how many it had to put back';
 
-CREATE FUNCTION objectlink.apply_touched(p_touched objectlink.touched[]) RETURNS void
+CREATE FUNCTION objectlink.apply_touched(p_touched objectlink.touched[]) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
@@ -59,6 +60,7 @@ DECLARE
   v_links int[];
   v_linked_refs objectlink.storage_ref[];
   v_doubt boolean;
+  v_postponed int := 0;
   v_store record;
 BEGIN
   SELECT array_agg((t).ref) INTO v_refs FROM unnest(p_touched) t;
@@ -73,6 +75,7 @@ BEGIN
     FROM unnest(p_touched) t
     CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink), ('L', (t).link), ('P', (t).put)) AS o (op, said)
     WHERE o.said AND ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
+    GET DIAGNOSTICS v_postponed = ROW_COUNT;
   END IF;
 
   FOR v_store IN
@@ -141,5 +144,6 @@ BEGIN
            CASE WHEN c.role IS NULL THEN session_user ELSE pg_get_userbyid(c.role) END
     FROM change c WHERE c.from_state IS DISTINCT FROM c.to_state;
   END LOOP;
+  RETURN v_postponed;
 END $$;
-COMMENT ON FUNCTION objectlink.apply_touched(objectlink.touched[]) IS 'asks the rows about these keys and moves the registry accordingly';
+COMMENT ON FUNCTION objectlink.apply_touched(objectlink.touched[]) IS 'asks the rows about these keys and moves the registry accordingly; returns how many rows it put back into the outbox, because a table could not be asked';

@@ -1,5 +1,5 @@
-"""How do tests start the servers of test/sandbox? Each gets a folder directly below /tmp: sockets need short paths,
-and the account that runs PostgreSQL must be able to enter it."""
+"""How do tests start the servers of test/sandbox? Each gets a folder directly below /tmp, or in memory where there is
+plenty: sockets need short paths, and the account that runs PostgreSQL must be able to enter it."""
 import os
 import shlex
 import shutil
@@ -10,13 +10,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 SANDBOX = ROOT / "test" / "sandbox"
 START_SECONDS_MAX = 180
+MEMORY = "/dev/shm"
+MEMORY_BYTES_MIN = 4 << 30
+
+
+def _place():
+    """A run makes and removes a hundred databases of a thousand files each; a disk needs longer for that than the tests."""
+    try:
+        free = os.statvfs(MEMORY)
+    except OSError:
+        return "/tmp"
+    return MEMORY if free.f_bavail * free.f_frsize >= MEMORY_BYTES_MIN and os.access(MEMORY, os.W_OK) else "/tmp"
 
 
 class Server:
     def __init__(self, kind, *arguments):
         """kind: a script of test/sandbox ("postgres", "s3"); arguments: as its start takes them."""
         self.kind = kind
-        self.folder = Path(tempfile.mkdtemp(prefix=f"objectlink-{kind}.", dir="/dev/shm"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"objectlink-{kind}.", dir=_place()))
         try:
             self.call("start", *arguments)
         except BaseException:
