@@ -14,8 +14,10 @@ RUN        = OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) test/run $(if $(T)
 EXTENSION  = $(MAKE) -C extension PG_CONFIG=$(PG_CONFIG)
 
 MAKEFLAGS += --no-print-directory
+# JOBS says how many at once; two goals that build the same tree must not run together.
+.NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help build extension daemon install uninstall demo sandbox \
+.PHONY: help build extension daemon test-programs install uninstall demo sandbox \
         check check-unit check-oracle check-sql check-isolation check-e2e check-fault \
         bench asan lint format clean packages-build packages-test packages-lint packages-bench
 
@@ -30,6 +32,10 @@ extension: packages-build
 	@$(EXTENSION) -s $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) all
 
 daemon: $(BUILD)/Makefile
+	@cmake --build $(BUILD) --parallel $(JOBS) --target objectlinkd
+
+# The daemon, and the programs that only tests need.
+test-programs: $(BUILD)/Makefile
 	@cmake --build $(BUILD) --parallel $(JOBS)
 
 $(BUILD)/Makefile build-asan/Makefile: | packages-build
@@ -49,13 +55,13 @@ demo: install packages-test ## the story, with real files, on throwaway servers 
 sandbox: install packages-test ## throwaway servers, daemon, one attached table, and psql; gone when psql ends
 	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) test/sandbox/session
 
-check: install packages-test ## every test but the long ones; installs what is missing first
+check: test-programs install packages-test ## every test but the long ones; installs what is missing first
 	@$(RUN) unit oracle sql isolation e2e
 
-check-unit: daemon ## unit tests (GoogleTest), milliseconds each
+check-unit: test-programs ## unit tests (GoogleTest), milliseconds each
 	@$(RUN) unit
 
-check-oracle: daemon packages-test ## our signatures against botocore's, on thousands of random requests
+check-oracle: test-programs packages-test ## our signatures against botocore's, on thousands of random requests
 	@$(RUN) oracle
 
 check-sql: install packages-test ## pg_regress pairs of sql/ and expected/ on a private cluster
@@ -64,10 +70,10 @@ check-sql: install packages-test ## pg_regress pairs of sql/ and expected/ on a 
 check-isolation: install packages-test ## races between sessions (test/isolation) on a private cluster
 	@$(RUN) isolation
 
-check-e2e: install packages-test ## the daemon between a real PostgreSQL and a real S3 server
+check-e2e: test-programs install packages-test ## the daemon between a real PostgreSQL and a real S3 server
 	@$(RUN) e2e
 
-check-fault: install packages-test ## crash loops and failing networks; takes minutes
+check-fault: test-programs install packages-test ## crash loops and failing networks; takes minutes
 	@$(RUN) fault
 
 bench: install packages-test packages-bench ## measurements, with ratios to peers and limits
@@ -78,7 +84,7 @@ asan: install packages-test build-asan/Makefile ## unit and end-to-end tests und
 	@cmake --build build-asan --parallel $(JOBS)
 	@OBJECTLINK_BUILD=build-asan PG_CONFIG=$(PG_CONFIG) test/run $(if $(T),--test '$(T)') unit oracle e2e
 
-lint: daemon packages-lint ## clang-tidy, cppcheck and shellcheck
+lint: test-programs packages-lint ## clang-tidy, cppcheck and shellcheck
 	@tools/lint $(BUILD)
 
 format: packages-lint ## clang-format over all C++ sources

@@ -21,10 +21,11 @@ def test_an_old_snapshot_delays_nothing(documents, daemon):
     documents.assert_in_step()
 
 
-def test_a_reader_with_a_transaction_id_delays_nothing(documents, daemon):
-    """What holds back the xmin horizon is no writer of rows."""
+def test_a_writer_elsewhere_delays_nothing(documents, daemon):
+    """It holds back the xmin horizon, but it can't have written a row that links anything."""
+    documents.pg.run("CREATE TABLE elsewhere (n int)")
     other = documents.pg.connect(autocommit=False)
-    run(other, "CREATE TABLE something_else (n int)")
+    run(other, "INSERT INTO elsewhere VALUES (1)")
     keys = documents.put_fresh(5)
     documents.sync(20)
     documents.delete(keys)
