@@ -21,21 +21,21 @@ constexpr seconds pass_time_max{10};      // a pass that new rows keep from endi
 constexpr int busy_turns_max = 3;         // busier than this, and notifications are not worth their cost
 constexpr std::int64_t busy_rows = 100;
 constexpr seconds release_interval{15};
-constexpr milliseconds stuck_walk_interval{500};
+constexpr milliseconds stuck_walk_interval{100};
 
 }  // namespace
 
 bool Drainer::turn(Time now) {
-  if (now < std::max(next_apply_, postponed_until_)) return false;
-  if (apply(now)) return true;
   if (now >= next_release_) {
     next_release_ = now + release_interval;
     database_.query("SELECT objectlink.release_condemned($1)", epoch_);
   }
-  if (now < next_walk_) return false;
+  if (!curious_ || now < std::max(next_apply_, postponed_until_)) return false;
+  if (apply(now)) return true;
   const std::int64_t steps = database_.query("SELECT objectlink.scan_step($1, $2)", epoch_, batch_size_).integer(0, 0);
-  // 0: finished, or it can't go on now (a locked table); either way there is no hurry.
-  next_walk_ = steps > 0 ? now : now + stuck_walk_interval;
+  // 0: a walk is finished, or it can't go on now (a locked table).
+  if (steps == 0) postponed_until_ = now + stuck_walk_interval;
+  curious_ = steps >= 0;
   return steps > 0;
 }
 

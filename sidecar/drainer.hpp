@@ -21,9 +21,13 @@ class Drainer {
       : database_(database), metrics_(metrics), epoch_(epoch), batch_size_(batch_size) {}
 
   // Applies a batch, or makes a step of a walk when there is none. After a batch that found nothing the outbox is left alone
-  // for a moment, unless told to look. True if something happened. Throws DatabaseError.
+  // until told to look. True if something happened. Throws DatabaseError.
   bool turn(Time now);
-  void look_now() { next_apply_ = {}; }
+  void look_now() {
+    curious_ = true;
+    next_apply_ = {};
+  }
+  void keep_looking() { curious_ = true; }  // now and then
 
   // Before this time no turn does anything: a table that rows depend on can't be asked now.
   Time postponed_until() const { return postponed_until_; }
@@ -53,11 +57,11 @@ class Drainer {
   Time next_full_pass_{};
   bool in_full_pass_ = false;
   std::chrono::steady_clock::duration full_cost_{};  // of the last query that began at the start
+  bool curious_ = true;  // there may be something; false: not before somebody says so
   Time next_apply_{};
   Time postponed_until_{};
   bool behind_ = false;
   Time next_release_{};
-  Time next_walk_{};
   int busy_turns_ = 0;
   bool asleep_ = false;
 };

@@ -20,6 +20,7 @@ namespace {
 // A full pass over what is due finds what the low-water mark hides; it is spaced at this many times its own duration.
 constexpr int full_fetch_spacing = 20;
 constexpr milliseconds full_fetch_interval_min{1000};
+constexpr milliseconds paused_fetch_interval{500};
 constexpr milliseconds idle_fetch_interval{50};   // due times pass without anybody telling
 constexpr std::size_t settle_batch = 500;
 constexpr milliseconds settle_delay_max{20};
@@ -90,7 +91,7 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   if (now < usable_at_) return usable_at_;
   if (!results_.empty()) return results_since_ + settle_delay_max;
   if (removal_.at_barrier()) return now + barrier_look_interval;
-  if (health_.is_paused()) return std::max(now, *health_.paused_until());
+  if (health_.is_paused()) return std::max({now, *health_.paused_until(), next_fetch_});
   if (!taken_.empty()) return std::max(now, next_fetch_);
   return std::nullopt;
 }
@@ -102,14 +103,14 @@ bool OwnedStore::fetch(Time now) {
   const std::size_t room = health_.allowance(now, taken_.size(), window - taken_.size());
   if (room == 0) return false;
   if (now < next_fetch_) return false;
-  const bool full = now >= next_full_fetch_ || health_.is_paused();
+  const bool full = now >= next_full_fetch_ || health_.is_paused() || std::exchange(fetch_all_, false);
 
   const PhaseTimer timer(context_.metrics, Phase::fetch);
   // A full pass sees again what is already taken.
   const std::size_t limit = full ? room + taken_.size() : room;
   const Rows rows = context_.database.query("SELECT * FROM objectlink.due_work($1, $2::timestamptz, $3)", identity_.id,
                                             full ? std::string("-infinity") : low_, static_cast<std::int64_t>(limit));
-  const Time fetched_at = steady_clock::now();
+  const Time fetched_at = last_fetch_ = steady_clock::now();
   if (full) next_full_fetch_ = fetched_at + std::max<steady_clock::duration>(full_fetch_interval_min, timer.elapsed() * full_fetch_spacing);
 
   std::size_t fetched = 0;
@@ -120,7 +121,7 @@ bool OwnedStore::fetch(Time now) {
     ++fetched;
   }
   // There may be more than this fetch was allowed to see; otherwise what falls due next falls due by time.
-  if (rows.size() < limit) next_fetch_ = fetched_at + idle_fetch_interval;
+  if (rows.size() < limit) next_fetch_ = next_fetch_after(fetched_at);
   if (!expired_.empty()) {
     context_.database.query("SELECT objectlink.expire_reserved($1, $2, $3::text[])", identity_.id, identity_.epoch, text_array(expired_));
     for (const std::string& key : expired_) taken_.erase(key);
@@ -128,6 +129,21 @@ bool OwnedStore::fetch(Time now) {
   }
   if (fetched > 0) start_uploads();
   return fetched > 0;
+}
+
+// With nothing in hand, the session's own look says when there is something again (but not of a paused store).
+OwnedStore::Time OwnedStore::next_fetch_after(Time fetched_at) const {
+  if (health_.is_paused()) return fetched_at + paused_fetch_interval;
+  return taken_.empty() ? Time::max() : fetched_at + idle_fetch_interval;
+}
+
+void OwnedStore::fetch_now() {
+  if (next_fetch_ == Time::max()) fetch_all_ = true;
+  next_fetch_ = {};
+}
+
+void OwnedStore::keep_fetching() {
+  if (next_fetch_ == Time::max()) next_fetch_ = last_fetch_ + idle_fetch_interval;
 }
 
 void OwnedStore::dispatch(Work work) {
@@ -247,6 +263,7 @@ void OwnedStore::report_failure(const S3Error& error) {
   last_failure_ = error;
   if (!health_.failed(error, steady_clock::now())) return;
   status_changed_ = true;
+  next_fetch_ = {};
   bucket_seen_.reset();
   log::error("store.paused", "store is not usable, waiting",
              {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.describe()}});

@@ -54,8 +54,10 @@ class OwnedStore final : private Errand {
   enum class Mood { normal, behind, stopping };  // behind: the outbox is, so no deletion is begun; stopping: nothing is
   bool turn(Time now, Mood mood);
 
-  // Something may have become due: the next turn fetches.
-  void fetch_now() { next_fetch_ = {}; }
+  // Something has become due: the next turn fetches.
+  void fetch_now();
+  // Nobody looks for this store: it has to do so itself, now and then.
+  void keep_fetching();
 
   // Nothing handed to the store any more, and nothing to settle.
   bool is_quiet() const { return results_.empty() && sent_ == 0; }
@@ -80,6 +82,7 @@ class OwnedStore final : private Errand {
 
   bool settle_results(Time now);
   bool fetch(Time now);
+  Time next_fetch_after(Time fetched_at) const;
   void dispatch(Work work);
   bool start_uploads();
   void record_status();
@@ -104,7 +107,9 @@ class OwnedStore final : private Errand {
 
   std::string low_ = "-infinity";          // due times up to here were fetched
   Time next_full_fetch_{};
-  Time next_fetch_{};
+  Time next_fetch_{};                      // the far future: not before somebody says so
+  Time last_fetch_{};
+  bool fetch_all_ = false;
   std::optional<Time> bucket_seen_;
   std::optional<S3Error> last_failure_;
   bool retired_ = false;

@@ -47,7 +47,7 @@ std::optional<Seen> see(const std::string& pid) {
   return Seen{fields[start_field], fields[state_field] == "Z" || fields[state_field] == "X"};
 }
 
-// That /proc shows nothing may also be its mount option hidepid, or that we are out of descriptors.
+// That /proc shows nothing of another user may also be its mount option hidepid.
 bool exists(pid_t pid) { return kill(pid, 0) == 0 || errno != ESRCH; }
 
 // A number above 0, and nothing else.

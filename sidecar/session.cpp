@@ -19,6 +19,7 @@ namespace {
 constexpr int outbox_resource = 0;
 constexpr seconds lease{10};  // objectlink.lease(): the successor counts on it
 constexpr seconds refresh_interval{5};
+constexpr seconds refresh_interval_max{60};
 constexpr milliseconds settings_check_interval{100};
 constexpr milliseconds idle_wait_min{10};
 constexpr milliseconds soon{1000};  // --once waits for what is due within this
@@ -74,6 +75,10 @@ int Session::run() {
 
 bool Session::turn(Time now, bool stopping) {
   bool progress = context_.transport.take_replies() > 0;
+  if (!is_quiet()) {  // then nobody looks into the database for what else there is: see look()
+    if (drainer_) drainer_->keep_looking();
+    for (auto& [id, store] : stores_) store->keep_fetching();
+  }
   if (drainer_ && !stopping && drainer_->turn(now)) {
     progress = true;
     // What was applied may have been committed after a store's settings were changed: they must hold for it.
@@ -144,7 +149,6 @@ void Session::check_settings(Time now) {
 }
 
 void Session::refresh(Time now) {
-  next_refresh_ = now + refresh_interval;
   if (!drainer_) {
     if (const auto acquired = acquire(outbox_resource)) {
       drainer_epoch_ = acquired->epoch;
@@ -152,10 +156,13 @@ void Session::refresh(Time now) {
       log::info("outbox.acquired", "applies the outbox from now on", {{"epoch", acquired->epoch}});
     }
   }
-  refresh_stores(now);
+  const std::size_t usable = refresh_stores(now);
+  // Somebody else's may become free at any time; otherwise only settings change, and every look sees that.
+  const bool everything_owned = drainer_ && stores_.size() == usable;
+  next_refresh_ = now + (everything_owned ? refresh_interval_max : refresh_interval);
 }
 
-void Session::refresh_stores(Time now) {
+std::size_t Session::refresh_stores(Time now) {
   const Rows rows = context_.database.query("SELECT store_id, store, options::text FROM objectlink.store_settings()");
   std::set<int> usable;
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -164,6 +171,7 @@ void Session::refresh_stores(Time now) {
   }
   release_unusable(usable);
   settings_ = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')").string(0, 0);
+  return usable.size();
 }
 
 // Takes over new settings, or the store itself if nobody owns it. False: it can't be used as it is set up.

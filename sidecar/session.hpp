@@ -39,7 +39,7 @@ class Session {
   };
 
   void refresh(Time now);
-  void refresh_stores(Time now);
+  std::size_t refresh_stores(Time now);  // how many can be used, ours or not
   bool refresh_store(int id, const std::string& name, const std::string& options_text, Time now);
   void release_unusable(const std::set<int>& usable);
   void check_settings(Time now);

@@ -131,7 +131,8 @@ TEST(ProcessIdentity, WhatCannotBeReadCountsAsAlive) {
   const std::string place = own[boot] + " " + own[names];
   const std::vector<std::string> garbage = {
       "", " ", "garbage", "a b c d", own[boot], place, place + " " + own[pid], place + " " + own[pid] + " ",
-      place + " 1", std::string("\0\0\0", 3), joined(own) + " more", std::string(100'000, 'x')};
+      place + " 1", std::string("\0\0\0", 3), joined(own) + " more", std::string(100'000, 'x'),
+      changed(started, "1") + " more"};
   for (const std::string& identity : garbage) EXPECT_FALSE(is_certainly_dead(identity)) << identity.substr(0, 200);
 }
 

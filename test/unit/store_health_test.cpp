@@ -126,6 +126,14 @@ TEST_F(StoreHealthTest, LateFailuresNeverLengthenThePause) {
   EXPECT_EQ(health_.allowance(end + 40s, 0, 7), 1u);
 }
 
+TEST_F(StoreHealthTest, APauseAfterAProbeIsNotLengthenedEither) {
+  pause();
+  next_pause();
+  const Time end = *health_.paused_until();
+  EXPECT_FALSE(health_.failed(timeout, end + 1s));
+  EXPECT_EQ(health_.paused_until(), end);
+}
+
 TEST_F(StoreHealthTest, AProbeThatFailsPausesAgainAndNobodyIsToldTwice) {
   now_ = pause();
   ASSERT_EQ(health_.allowance(now_, 0, 7), 1u);

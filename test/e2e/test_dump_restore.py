@@ -1,0 +1,129 @@
+"""Goal: pg_dump keeps configuration, registry and pending work; a restored database goes on where the dumped one was.
+Method: a dump with work in every state, restored with the strictest options; a daemon for the copy, with another bucket.
+"""
+import subprocess
+
+import pytest
+
+from conftest import create_document_table
+from harness.documents import Documents
+from harness.postgres import DAEMON_ROLE, run
+from harness.store import Bucket
+
+
+def pg_tool(cluster, name, *arguments, **more):
+    done = subprocess.run([name, "-h", cluster.host, "-p", str(cluster.port), "-U", cluster.superuser, *arguments],
+                          capture_output=True, check=False, **more)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def restore(original, way):
+    copy = original.cluster.create_database()
+    if way == "plain":
+        script = pg_tool(original.cluster, "pg_dump", original.name)
+        pg_tool(original.cluster, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d", copy.name, input=script)
+    else:
+        dump = pg_tool(original.cluster, "pg_dump", "-Fc", original.name)
+        pg_tool(original.cluster, "pg_restore", "--exit-on-error", "-1", "-d", copy.name, input=dump)
+    return copy
+
+
+@pytest.fixture
+def dumped(pg, bucket, make_daemon):
+    """Stored, failed, reserved, unlinked, pending and not even applied: all of it in one database without a daemon."""
+    pg.create_server("docs", bucket.endpoint, bucket.name, max_attempts=1)
+    pg.run("CREATE TABLE legacy (path text)")
+    pg.run("CREATE TABLE part (n int, file objectlink.storage_ref) PARTITION BY RANGE (n)")
+    pg.run("CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (10)")
+    create_document_table(pg)
+    pg.run("ALTER TABLE document ADD dropped int, ADD also objectlink.storage_ref")
+    pg.run("ALTER TABLE document DROP dropped")
+    pg.run("SELECT objectlink.attach('document', 'also')")
+    pg.run("SELECT objectlink.attach('part', 'file')")
+    documents = Documents(pg, bucket)
+    daemon = make_daemon()
+    documents.stored = documents.put(["stored/1", "stored/2"])
+    documents.refer(["failed"])
+    documents.sync()
+    daemon.stop()
+    documents.delete(["stored/2"])
+    documents.put(["pending/1", "pending/2"])
+    documents.upload("legacy/1", b"legacy")
+    pg.run("INSERT INTO legacy VALUES ('legacy/1')")
+    pg.run("SELECT objectlink.attach('legacy', 'path', store => 'docs')")
+    pg.run("INSERT INTO part VALUES (1, objectlink.put('docs', 'in a partition', key => 'part'))")
+    documents._contents["part"] = b"in a partition"
+    pg.run("SELECT objectlink.put('docs', 'x', key => 'reserved')")
+    return documents
+
+
+TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event"]
+
+
+def content_of_tables(pg):
+    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) - 'relid' AS row FROM objectlink.{table} t"))) for table in TABLES}
+
+
+def triggers(pg):
+    return {tuple(row) for row in pg.run(
+        "SELECT tgrelid::regclass::text, tgname::text, tgenabled::text, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname LIKE 'objectlink%'")}
+
+
+@pytest.mark.parametrize("way", ["plain", "custom"])
+def test_everything_is_there(dumped, way):
+    copy = restore(dumped.pg, way)
+    assert content_of_tables(copy) == content_of_tables(dumped.pg)
+    assert triggers(copy) == triggers(dumped.pg)
+    assert copy.run("SELECT relation::text, column_name, store FROM objectlink.attachments ORDER BY id") == \
+        dumped.pg.run("SELECT relation::text, column_name, store FROM objectlink.attachments ORDER BY id")
+    copy.close()
+
+
+def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_server):
+    copy = restore(dumped.pg, "custom")
+    # A bucket of its own: two databases must not share one.
+    bucket = Bucket(s3_server)
+    for key, content in [("stored/1", dumped._contents["stored/1"]), ("stored/2", dumped._contents["stored/2"]), ("legacy/1", b"legacy")]:
+        bucket.put(key, content)
+    copy.run(f"ALTER SERVER docs OPTIONS (SET bucket '{bucket.name}')")
+    copy.run("SELECT objectlink.grant_daemon(%s)", DAEMON_ROLE)
+    make_daemon(dsn=copy.dsn(DAEMON_ROLE), name="daemon of the copy")
+    restored = Documents(copy, bucket)
+    restored._contents = dict(dumped._contents)
+    copy.wait_for_sync()
+    states = copy.states()
+    assert states.pop("reserved") == "reserved" and states.pop("failed") == "failed"
+    assert states == {key: "stored" for key in ["stored/1", "pending/1", "pending/2", "legacy/1", "part"]}
+    restored.assert_bucket(states)
+
+    # The triggers work, in partitions and for columns whose number is another one now.
+    copy.run("UPDATE document SET also = file, file = NULL WHERE objectlink.key(file) = 'pending/1'")
+    copy.run("DELETE FROM part")
+    restored.put(["new"])
+    copy.run("ALTER TABLE part ADD more int; CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (10) TO (20)")
+    copy.run("INSERT INTO part VALUES (11, objectlink.put('docs', 'in a partition', key => 'part 2'))")
+    copy.wait_for_sync()
+    del states["part"]
+    assert copy.states() == states | {"new": "stored", "part 2": "stored", "reserved": "reserved", "failed": "failed"}
+    restored._contents["part 2"] = b"in a partition"
+    restored.assert_bucket(states.keys() | {"new", "part 2"})
+
+    # And the original knows nothing of it.
+    assert dumped.bucket.keys() == ["legacy/1", "stored/1", "stored/2"]
+    copy.close()
+
+
+def test_the_original_goes_on_after_a_dump(dumped, make_daemon):
+    pg_tool(dumped.pg.cluster, "pg_dump", "-Fc", dumped.pg.name)
+    make_daemon()
+    dumped.sync()
+    assert dumped.pg.state("pending/1") == "stored" and dumped.pg.state("stored/2") is None
+
+
+def test_a_schema_only_dump_restores(dumped):
+    copy = dumped.pg.cluster.create_database()
+    script = pg_tool(dumped.pg.cluster, "pg_dump", "--schema-only", dumped.pg.name)
+    pg_tool(dumped.pg.cluster, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", copy.name, input=script)
+    assert triggers(copy) == triggers(dumped.pg)
+    copy.close()
