@@ -15,6 +15,12 @@ def peak_resident_mib(pid):
     return _status_kib(pid, "VmHWM") / 1024
 
 
+def private_mib(pid):
+    """What the system would gain if the process ended; libraries that others use too are not in it."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
 def _status_kib(pid, name):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(name + ":"):

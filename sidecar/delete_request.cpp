@@ -4,6 +4,7 @@
 
 #include "remove.hpp"
 #include "s3_reply.hpp"
+#include "upload_proof.hpp"
 #include "verify.hpp"
 
 namespace objectlink {
@@ -48,6 +49,29 @@ void delete_one(Errand& errand, const SharedWork& work) {
       });
 }
 
+// Its content waits for an upload that was never proved, under a key that the caller chose: what lies there may be ours, from
+// an upload whose reply was lost, or have been there before. Only ours is deleted.
+void delete_if_ours(Errand& errand, const SharedWork& work) {
+  look(
+      errand, work->key, {},
+      [&errand, work](const Sight& sight) {
+        if (sight && compare(*sight, *work->payload, {}) == Likeness::same) return delete_one(errand, work);
+        Result result = result_for(*work, "delete", Outcome::gone);
+        if (sight) {
+          S3Error& foreign = result.error.emplace();
+          foreign.klass = ErrorClass::object;
+          foreign.code = "ObjectExists";
+          foreign.message = "other content is stored under this key, and was not deleted";
+          result.request_id = sight->request_id;
+        }
+        errand.settle(std::move(result));
+      },
+      [&errand, work](S3Error error) {
+        error.outcome_unknown = false;  // nothing was asked for but a look
+        errand.settle_error(*work, "delete", error);
+      });
+}
+
 void delete_many(Errand& errand, std::vector<SharedWork> batch) {
   std::vector<ObjectVersion> objects;
   for (const SharedWork& work : batch) objects.push_back({work->key, work->version_id});
@@ -77,6 +101,10 @@ void delete_issued(Errand& errand, std::vector<Work> issued) {
   std::vector<SharedWork> together;
   for (Work& work : issued) {
     auto shared = std::make_shared<const Work>(std::move(work));
+    if (shared->payload && shared->payload->chosen_key) {
+      delete_if_ours(errand, shared);
+      continue;
+    }
     // Retried by itself: a key that failed among others may be what made them fail.
     if (issued.size() == 1 || shared->attempts > 0 || !xml_safe(shared->key)) delete_one(errand, shared);
     else together.push_back(std::move(shared));

@@ -260,8 +260,9 @@ void OwnedStore::report_failure(const S3Error& error) {
   } else if (error.klass == ErrorClass::redirect && !error.region.empty()) {
     context_.transport.set_region(identity_.id, error.region);
   }
-  last_failure_ = error;
   if (!health_.failed(error, steady_clock::now())) return;
+  last_failure_ = error;
+  context_.transport.drop_queued(identity_.id);  // or a store that hangs would get them one timeout after the other
   status_changed_ = true;
   next_fetch_ = {};
   bucket_seen_.reset();

@@ -53,7 +53,8 @@ class Removal {
   std::vector<std::string> returned_;
 };
 
-// Sends the requests for objects whose deletion is issued, proves and settles them.
+// Sends the requests for objects whose deletion is issued, proves and settles them. One whose content waits for an upload
+// (Work::payload) under a chosen key is deleted only if it has that content.
 void delete_issued(Errand& errand, std::vector<Work> issued);
 
 }  // namespace objectlink

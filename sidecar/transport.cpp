@@ -87,6 +87,14 @@ void Transport::submit(int store, bool mutating, Build build, Done done) {
   });
 }
 
+void Transport::drop_queued(int store) {
+  post([this, store] {
+    std::deque<Request> dropped;
+    dropped.swap(channels_.at(store)->queue);
+    for (Request& request : dropped) finish(std::move(request), not_sent(HttpFailure::too_late, "the store is paused"));
+  });
+}
+
 void Transport::start_queued(Channel& channel) {
   while (!channel.queue.empty() && channel.active < channel.connection.concurrency) {
     Request request = std::move(channel.queue.front());

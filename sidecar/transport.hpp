@@ -45,6 +45,9 @@ class Transport {
   // Queued if the store has its fill. `mutating` requests are bound to the lease.
   void submit(int store, bool mutating, Build build, Done done);
 
+  // What waits for its turn comes back as not sent in time. What is under way goes on.
+  void drop_queued(int store);
+
   // Calls the completions of replies that have arrived; returns how many. When one throws, the others that had arrived are
   // dropped: nothing but abandon() makes sense then.
   std::size_t take_replies();

@@ -36,7 +36,7 @@ void settle_by_likeness(Errand& errand, const Work& work, const HeadReply& head,
   errand.settle(std::move(result));
 }
 
-void prove_upload(Errand& errand, std::shared_ptr<const Work> work, const std::string& expected_etag, bool accepted) {
+void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const std::string& expected_etag, bool accepted) {
   look(
       errand, work->key, {},
       [&errand, work, expected_etag, accepted](const Sight& sight) {

@@ -5,7 +5,7 @@ from drained import Drained
 from empty_store import EmptyStore
 from figure import Figure
 from harness.postgres import run
-from process import cpu_seconds, resident_mib
+from process import cpu_seconds, private_mib, resident_mib
 from setting import Credentials
 
 LINKS = 1_000
@@ -15,8 +15,9 @@ SETTLED_SECONDS = 5  # then it has gone to sleep
 
 def measure(setting):
     seconds = setting.seconds(SECONDS)
-    # Autovacuum would begin transactions in this database too.
-    with EmptyStore(setting.folder) as store, setting.database(autovacuum="off") as pg:
+    # Autovacuum would begin transactions in this database too, and the server itself writes WAL for standbys.
+    quiet = {"autovacuum": "off", "wal_level": "minimal", "max_wal_senders": 0}
+    with EmptyStore(setting.folder) as store, setting.database(**quiet) as pg:
         drained = Drained(setting, pg, store.endpoint, "bench", Credentials())
         listener = pg.connect()
         run(listener, "LISTEN somewhere")
@@ -29,7 +30,7 @@ def measure(setting):
             before = look(pg), cpu_of(daemon.pid, backends)
             time.sleep(seconds)
             after = look(pg), cpu_of(daemon.pid, backends)
-            memory = resident_mib(daemon.pid)
+            resident, private = resident_mib(daemon.pid), private_mib(daemon.pid)
     transactions = after[0].xact_commit - before[0].xact_commit - 1  # the first look itself
     cpu = {name: 100 * (after[1][name] - before[1][name]) / seconds for name in after[1]}
     return [
@@ -38,7 +39,8 @@ def measure(setting):
         Figure("idle", "CPU of objectlinkd", cpu["objectlinkd"], "% of a core", ("<=", 0.1)),
         Figure("idle", "CPU of its backend", cpu["its backend"], "% of a core"),
         Figure("idle", "CPU of a backend that only listens", cpu["bare LISTEN"], "% of a core"),
-        Figure("idle", "resident memory", memory, "MiB", ("<=", 16))]
+        Figure("idle", "resident memory", resident, "MiB", ("<=", 16)),
+        Figure("idle", "of which private", private, "MiB")]
 
 
 def look(pg):

@@ -40,7 +40,8 @@ BEGIN
   )
   SELECT count(*), max(g.tid),
          array_agg(DISTINCT g.attachment_id) FILTER (WHERE g.op = 'T'),
-         (SELECT array_agg(t) FROM per_ref)
+         -- In order, here and below: neighbours in an index are then looked up, and written, together.
+         (SELECT array_agg(t ORDER BY (t).ref) FROM per_ref)
     INTO taken, high, v_truncated, v_touched FROM gone g;
   IF v_truncated IS NOT NULL THEN
     INSERT INTO objectlink.scan (attachment_id, kind) SELECT a, 'unlink' FROM unnest(v_truncated) a;
@@ -115,6 +116,7 @@ BEGIN
       FROM want w LEFT JOIN was b USING (key)
       -- What an old row says of a key that is not ours is not taken over, and so never deleted.
       WHERE b.key IS NOT NULL OR objectlink.key_is_ours(v_store.prefix, w.key)
+      ORDER BY w.key COLLATE "C"
     ), inserted AS (
       INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, due_at)
       SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id,

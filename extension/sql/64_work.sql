@@ -22,11 +22,13 @@ BEGIN
            coalesce((SELECT a.max_attempts FROM objectlink.attachment a WHERE a.id = o.attachment_id), v_max_attempts),
            o.size, o.etag, o.version_id, o.issued_at, o.issued_epoch,
            p.size, p.sha256, p.md5, coalesce(p.content_type, o.content_type), p.chosen_key,
-           CASE WHEN p.size <= objectlink.inline_content_bytes() THEN p.content END
+           CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END
     FROM (SELECT * FROM objectlink.object i
           WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now
           ORDER BY i.due_at LIMIT p_limit) o
-    LEFT JOIN objectlink.payload p ON o.state = 'pending' AND p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, o.key)
+    -- Of content that was never proved to be in the store, a deletion has to know what it would be.
+    LEFT JOIN objectlink.payload p ON (o.state = 'pending' OR o.state IN ('unlinked', 'deleting') AND o.verified_at IS NULL)
+      AND p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, o.key)
     ORDER BY o.due_at;
 END $$;
 COMMENT ON FUNCTION objectlink.due_work(int, timestamptz, int) IS 'for the owner of a store: objects that are due, oldest first, after a point in time';

@@ -21,6 +21,8 @@ BEGIN
     SELECT p_store AS store_id, r.* FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
       content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
+    -- In order: neighbours in the index are then looked up, and written, together.
+    ORDER BY r.key COLLATE "C"
   ), removed AS (
     DELETE FROM objectlink.object o USING result r
     WHERE r.outcome = 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"

@@ -59,13 +59,20 @@ def test_outage(documents, proxy, daemon, how):
     documents.assert_no_attempt_spent()
 
 
-def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon):
-    proxy.answer(500, code="InternalError", times=None)
-    documents.put_fresh(30)  # as many as run at once
-    eventually(lambda: len(proxy.operations()) >= 34)
-    probes = [done.started for done in proxy.operations()][30:]
+@pytest.mark.parametrize("how", ["answers 500", "times out"])
+def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon, how):
+    """However much waits for it: not more than what was under way when it showed, and then one request at a time."""
+    documents.pg.run("ALTER SERVER docs OPTIONS (ADD request_timeout '1s', ADD concurrency '32')")
+    daemon.restart()
+    go_down(proxy, how)
+    documents.put_fresh(300)
+    eventually(lambda: documents.pg.run("SELECT 1 FROM objectlink.consistency WHERE status = 'paused'"))
+    eventually(lambda: documents.pg.value("SELECT count(*) FROM objectlink.object WHERE last_error LIKE '%store is paused%'") > 100)
+    proxy.forget()
+    eventually(lambda: len(proxy.operations()) >= 4)
+    probes = [done.started for done in proxy.operations()][1:]
     assert all(later - earlier > 0.1 for earlier, later in zip(probes, probes[1:]))
-    assert len(proxy.operations()) < 40
+    assert len(probes) < 10
     proxy.clear()
     documents.sync()
     documents.assert_in_step()

@@ -110,7 +110,8 @@ TEST(DeleteOne, AfterAConfirmedDeletionNoRequestIsLeftInDoubt) {
 }
 
 TEST(DeleteOne, ALostReplyLeavesTheOutcomeOpenAndIsNotRepeated) {
-  for (const HttpReply& reply : {timed_out(), lost(HttpReply::Outcome::unknown, HttpFailure::cut), replied(500), replied(202)}) {
+  for (const HttpReply& reply :
+       {timed_out(), lost(HttpReply::Outcome::unknown, HttpFailure::cut), replied(500), replied(202)}) {
     const S3Error error = failure_of_one({reply}).error;
     EXPECT_TRUE(error.outcome_unknown) << error.describe();
     EXPECT_EQ(error.klass, ErrorClass::transient);
@@ -156,14 +157,16 @@ TEST(DeleteMany, VersionsAreNamedInTheRequestAndInTheLook) {
   errand.answer(replied(404));
   delete_issued(errand, {deleting("a", "v1"), deleting("b")});
   errand.run();
-  EXPECT_THAT(*errand.sent.at(0).body, HasSubstr("<Object><Key>a</Key><VersionId>v1</VersionId></Object><Object><Key>b</Key></Object>"));
+  EXPECT_THAT(*errand.sent.at(0).body,
+              HasSubstr("<Object><Key>a</Key><VersionId>v1</VersionId></Object><Object><Key>b</Key></Object>"));
   EXPECT_THAT(errand.transcript(), ElementsAre("POST /docs/?delete=", "HEAD /docs/a?versionId=v1", "HEAD /docs/b"));
   EXPECT_EQ(errand.results.size(), 2u);
 }
 
 TEST(DeleteMany, AnErrorOfOneKeySaysNothingOfTheOthers) {
   ScriptedErrand errand;
-  errand.answer(delete_result(deleted("a") + refused("b", "AccessDenied") + refused("c", "SlowDown") + refused("d", "NoSuchKey")));
+  errand.answer(delete_result(deleted("a") + refused("b", "AccessDenied") + refused("c", "SlowDown") +
+                              refused("d", "NoSuchKey")));
   errand.answer(replied(404));
   errand.answer(replied(404));
   delete_issued(errand, {deleting("a"), deleting("b"), deleting("c"), deleting("d")});
@@ -205,8 +208,9 @@ TEST(DeleteMany, WhatIsStillThereIsNotGone) {
 }
 
 TEST(DeleteMany, AReplyThatProvesNothingLeavesEveryKeyInDoubt) {
-  for (const HttpReply& reply : {timed_out(), replied(500, error_xml("InternalError")), replied(200, error_xml("InternalError")),
-                                 replied(200, "<DeleteResult><Deleted><Key>a</Key>"), replied(200, "<html/>"), replied(200)}) {
+  for (const HttpReply& reply :
+       {timed_out(), replied(500, error_xml("InternalError")), replied(200, error_xml("InternalError")),
+        replied(200, "<DeleteResult><Deleted><Key>a</Key>"), replied(200, "<html/>"), replied(200)}) {
     ScriptedErrand errand;
     errand.answer(reply);
     delete_issued(errand, {deleting("a"), deleting("b")});
@@ -237,7 +241,8 @@ TEST(DeleteMany, ARefusalOfTheWholeRequestIsTheStores) {
 }
 
 TEST(DeleteMany, KeysThatXmlMightChangeAreDeletedSingly) {
-  for (const std::string& unsafe : {std::string("b\x01"), std::string("b\n"), std::string("b "), std::string("b\xef\xbf\xbf")}) {
+  for (const std::string& unsafe :
+       {std::string("b\x01"), std::string("b\n"), std::string("b "), std::string("b\xef\xbf\xbf")}) {
     ScriptedErrand errand;
     errand.answer(replied(204));  // the unsafe key's DELETE
     errand.answer(delete_result(deleted("a") + deleted("c")));
@@ -259,7 +264,8 @@ TEST(DeleteMany, AKeyThatFailedBeforeIsDeletedSingly) {
   errand.answer(replied(404));
   delete_issued(errand, {deleting("a"), deleting("b", {}, 1), deleting("c")});
   errand.run();
-  EXPECT_THAT(errand.transcript(), ElementsAre("DELETE /docs/b", "POST /docs/?delete=", "HEAD /docs/a", "HEAD /docs/c"));
+  EXPECT_THAT(errand.transcript(),
+              ElementsAre("DELETE /docs/b", "POST /docs/?delete=", "HEAD /docs/a", "HEAD /docs/c"));
   EXPECT_THAT(keys(errand.results), UnorderedElementsAre("a", "c"));
   ASSERT_EQ(errand.failures.size(), 1u);
   EXPECT_EQ(errand.failures[0].work.key, "b");
@@ -296,6 +302,73 @@ TEST(DeleteMany, NothingToDeleteSendsNothing) {
   delete_issued(errand, {});
   errand.run();
   EXPECT_TRUE(errand.sent.empty());
+}
+
+// Content that waits for an upload which was never proved, under a key that the caller chose.
+Work unproved(const std::string& content, bool chosen_key = true) {
+  Work work = deleting("k");
+  Payload& payload = work.payload.emplace();
+  payload.size = std::ssize(content);
+  payload.sha256 = sha256(content);
+  payload.md5 = md5(content);
+  payload.chosen_key = chosen_key;
+  return work;
+}
+
+HttpReply sight(const std::string& content) {
+  return replied(200, {}, {{"content-length", std::to_string(content.size())}, {"etag", '"' + hex(md5(content)) + '"'}});
+}
+
+TEST(DeleteUnproved, SomebodyElsesObjectIsLeft) {
+  for (const std::string& foreign : {std::string("theirs"), std::string("ours?"), std::string()}) {
+    ScriptedErrand errand;
+    errand.answer(sight(foreign));
+    delete_issued(errand, {unproved("ours!")});
+    errand.run();
+    EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k"));
+    EXPECT_EQ(errand.result().outcome, Outcome::gone);
+    EXPECT_EQ(errand.result().error->code, "ObjectExists");
+  }
+}
+
+TEST(DeleteUnproved, OurOwnIsDeleted) {
+  ScriptedErrand errand;
+  errand.answer(sight("ours!"));
+  errand.answer(replied(204));
+  errand.answer(replied(404));
+  delete_issued(errand, {unproved("ours!")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k", "DELETE /docs/k", "HEAD /docs/k"));
+  EXPECT_EQ(errand.result().outcome, Outcome::gone);
+  EXPECT_FALSE(errand.result().error);
+}
+
+TEST(DeleteUnproved, NothingThereIsGone) {
+  ScriptedErrand errand;
+  errand.answer(replied(404));
+  errand.answer(replied(200));
+  delete_issued(errand, {unproved("ours!")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k", "HEAD /docs/"));
+  EXPECT_EQ(errand.result().outcome, Outcome::gone);
+  EXPECT_FALSE(errand.result().error);
+}
+
+TEST(DeleteUnproved, AFailedLookDecidesNothing) {
+  ScriptedErrand errand;
+  errand.answer(replied(500));
+  delete_issued(errand, {unproved("ours!")});
+  errand.run();
+  EXPECT_FALSE(errand.failure().error.outcome_unknown);
+}
+
+TEST(DeleteUnproved, AKeyThatWeMadeIsOurs) {
+  ScriptedErrand errand;
+  errand.answer(replied(204));
+  errand.answer(replied(404));
+  delete_issued(errand, {unproved("ours!", false)});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre("DELETE /docs/k", "HEAD /docs/k"));
 }
 
 }  // namespace

@@ -76,7 +76,8 @@ class MultipartUpload : public testing::Test {
 };
 
 TEST_F(MultipartUpload, GoesPartByPartAndIsLookedAtInTheEnd) {
-  complete_with({completed(expected_etag()), head_reply(content.size(), expected_etag(), {{"x-amz-version-id", "v1"}})});
+  complete_with(
+      {completed(expected_etag()), head_reply(content.size(), expected_etag(), {{"x-amz-version-id", "v1"}})});
   EXPECT_THAT(transcript_after_parts(), ElementsAre(complete_line, head_line));
   EXPECT_EQ(*errand_.sent[1].body, "hell");
   EXPECT_EQ(*errand_.sent[2].body, "o wo");
@@ -113,16 +114,18 @@ TEST_F(MultipartUpload, BeginsAboveTheThresholdOnly) {
 
 TEST_F(MultipartUpload, FullPartsHaveNoEmptyOneBehindThem) {
   errand_.content["k"] = "0123456789ab";
-  upload_with({created(), part_reply(1), part_reply(2), part_reply(3), completed(""), head_reply(12, "")}, waiting("0123456789ab"));
+  upload_with({created(), part_reply(1), part_reply(2), part_reply(3), completed(""), head_reply(12, "")},
+              waiting("0123456789ab"));
   EXPECT_EQ(*errand_.sent[3].body, "89ab");
   EXPECT_EQ(errand_.transcript().at(4), complete_line);
   EXPECT_EQ(errand_.result().outcome, Outcome::stored);
 }
 
 TEST_F(MultipartUpload, WithoutAnUploadNothingIsAborted) {
-  for (const HttpReply& reply : {replied(403, error_xml("AccessDenied")), timed_out(), unreachable(), replied(200, "<html/>"),
-                                 replied(200, error_xml("InternalError")),
-                                 replied(200, "<InitiateMultipartUploadResult><UploadId/></InitiateMultipartUploadResult>")}) {
+  for (const HttpReply& reply :
+       {replied(403, error_xml("AccessDenied")), timed_out(), unreachable(), replied(200, "<html/>"),
+        replied(200, error_xml("InternalError")),
+        replied(200, "<InitiateMultipartUploadResult><UploadId/></InitiateMultipartUploadResult>")}) {
     ScriptedErrand errand;
     errand.content["k"] = content;
     errand.answer(reply);
@@ -186,11 +189,12 @@ TEST_F(MultipartUpload, ACompleteOf200WithAnErrorIsNoSuccess) {
 }
 
 TEST_F(MultipartUpload, ACutOrEmptyCompleteIsNoSuccess) {
-  for (const HttpReply& reply : {replied(200), replied(200, "<CompleteMultipartUploadResult><ETag>"), replied(200, "<html/>"),
-                                 timed_out(), replied(500)}) {
+  for (const HttpReply& reply : {replied(200), replied(200, "<CompleteMultipartUploadResult><ETag>"),
+                                 replied(200, "<html/>"), timed_out(), replied(500)}) {
     ScriptedErrand errand;
     errand.content["k"] = content;
-    for (const HttpReply& step : {created(), part_reply(1), part_reply(2), part_reply(3), reply, aborted()}) errand.answer(step);
+    for (const HttpReply& step : {created(), part_reply(1), part_reply(2), part_reply(3), reply, aborted()})
+      errand.answer(step);
     upload(errand, waiting(), {.multipart_threshold_bytes = 10, .part_bytes = 4});
     errand.run();
     EXPECT_EQ(errand.failure().error.klass, ErrorClass::transient);
@@ -219,13 +223,15 @@ TEST_F(MultipartUpload, WhatIsNotThereAfterItsCompletionIsTriedAgain) {
 }
 
 TEST_F(MultipartUpload, A412OnCompleteWithTheSameContentIsStored) {
-  complete_with({replied(412, error_xml("PreconditionFailed")), aborted(), head_reply(content.size(), expected_etag())});
+  complete_with(
+      {replied(412, error_xml("PreconditionFailed")), aborted(), head_reply(content.size(), expected_etag())});
   EXPECT_THAT(transcript_after_parts(), ElementsAre(complete_line, abort_line, head_line));
   EXPECT_EQ(errand_.result().outcome, Outcome::stored);
 }
 
 TEST_F(MultipartUpload, APreconditionThatFailsInsideOf200IsA412) {
-  complete_with({replied(200, error_xml("PreconditionFailed")), aborted(), head_reply(content.size(), expected_etag())});
+  complete_with(
+      {replied(200, error_xml("PreconditionFailed")), aborted(), head_reply(content.size(), expected_etag())});
   EXPECT_THAT(transcript_after_parts(), ElementsAre(complete_line, abort_line, head_line));
   EXPECT_EQ(errand_.result().outcome, Outcome::stored);
 }
@@ -238,8 +244,9 @@ TEST_F(MultipartUpload, A412OnCompleteIsStoredAlsoWhereThePartsWereOthers) {
 }
 
 TEST_F(MultipartUpload, A412OnCompleteWithOtherContentFails) {
-  for (const HttpReply& look : {head_reply(content.size() + 1, expected_etag()), head_reply(content.size(), "\"e-3\""),
-                                head_reply(content.size(), "\"e\"", {{std::string(sha256_metadata_header), hex(sha256("other"))}})}) {
+  for (const HttpReply& look :
+       {head_reply(content.size() + 1, expected_etag()), head_reply(content.size(), "\"e-3\""),
+        head_reply(content.size(), "\"e\"", {{std::string(sha256_metadata_header), hex(sha256("other"))}})}) {
     ScriptedErrand errand;
     errand.content["k"] = content;
     for (const HttpReply& step : {created(), part_reply(1), part_reply(2), part_reply(3),

@@ -25,7 +25,9 @@ Words own_words() {
   return words;
 }
 
-std::string joined(const Words& words) { return words[boot] + " " + words[names] + " " + words[pid] + " " + words[started]; }
+std::string joined(const Words& words) {
+  return words[boot] + " " + words[names] + " " + words[pid] + " " + words[started];
+}
 
 std::string changed(Word which, const std::string& value) {
   Words words = own_words();
@@ -129,10 +131,19 @@ TEST(ProcessIdentity, NothingIsKnownOfAnotherNamespace) {
 TEST(ProcessIdentity, WhatCannotBeReadCountsAsAlive) {
   const Words own = own_words();
   const std::string place = own[boot] + " " + own[names];
-  const std::vector<std::string> garbage = {
-      "", " ", "garbage", "a b c d", own[boot], place, place + " " + own[pid], place + " " + own[pid] + " ",
-      place + " 1", std::string("\0\0\0", 3), joined(own) + " more", std::string(100'000, 'x'),
-      changed(started, "1") + " more"};
+  const std::vector<std::string> garbage = {"",
+                                            " ",
+                                            "garbage",
+                                            "a b c d",
+                                            own[boot],
+                                            place,
+                                            place + " " + own[pid],
+                                            place + " " + own[pid] + " ",
+                                            place + " 1",
+                                            std::string("\0\0\0", 3),
+                                            joined(own) + " more",
+                                            std::string(100'000, 'x'),
+                                            changed(started, "1") + " more"};
   for (const std::string& identity : garbage) EXPECT_FALSE(is_certainly_dead(identity)) << identity.substr(0, 200);
 }
 

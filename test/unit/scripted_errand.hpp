@@ -34,7 +34,9 @@ class ScriptedErrand final : public Errand {
   }
 
   // The next reply; `first` runs before the job sees it.
-  void answer(HttpReply reply, std::function<void()> first = {}) { script_.emplace_back(std::move(reply), std::move(first)); }
+  void answer(HttpReply reply, std::function<void()> first = {}) {
+    script_.emplace_back(std::move(reply), std::move(first));
+  }
 
   // Until nothing is under way.
   void run() {
@@ -82,7 +84,8 @@ class ScriptedErrand final : public Errand {
   }
 
   void send(bool mutating, Transport::Build build, Transport::Done done) override {
-    HttpRequest request = build(builder_, Signing{credentials_, std::chrono::sys_days{std::chrono::year{2024} / 2 / 29}});
+    HttpRequest request =
+        build(builder_, Signing{credentials_, std::chrono::sys_days{std::chrono::year{2024} / 2 / 29}});
     // Whatever changes the store is bound to the lease, and nothing else is.
     EXPECT_EQ(mutating, request.method != "HEAD" && request.method != "GET") << request.method << " " << request.url;
     waiting_.emplace_back(request.method, std::move(done));

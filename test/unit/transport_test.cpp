@@ -79,8 +79,10 @@ class Environment {
   }
   ~Environment() {
     for (const auto& [name, value] : before_) {
-      if (value) ::setenv(name.c_str(), value->c_str(), 1);
-      else ::unsetenv(name.c_str());
+      if (value)
+        ::setenv(name.c_str(), value->c_str(), 1);
+      else
+        ::unsetenv(name.c_str());
     }
   }
   Environment(const Environment&) = delete;
@@ -90,8 +92,11 @@ class Environment {
   std::map<std::string, std::optional<std::string>> before_;
 };
 
-const std::map<std::string, std::string> no_keys = {{"AWS_ACCESS_KEY_ID", ""}, {"AWS_SECRET_ACCESS_KEY", ""},
-                                                    {"AWS_SESSION_TOKEN", ""}, {"AWS_PROFILE", ""}, {"HOME", "/nonexistent"},
+const std::map<std::string, std::string> no_keys = {{"AWS_ACCESS_KEY_ID", ""},
+                                                    {"AWS_SECRET_ACCESS_KEY", ""},
+                                                    {"AWS_SESSION_TOKEN", ""},
+                                                    {"AWS_PROFILE", ""},
+                                                    {"HOME", "/nonexistent"},
                                                     {"AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials"},
                                                     {"AWS_CONFIG_FILE", "/nonexistent/config"}};
 
@@ -135,10 +140,14 @@ StoreConnection unusable() {
 }
 
 Transport::Build head(std::string key = "k") {
-  return [key = std::move(key)](S3RequestBuilder& builder, const Signing& signing) { return builder.head_object(signing, key); };
+  return [key = std::move(key)](S3RequestBuilder& builder, const Signing& signing) {
+    return builder.head_object(signing, key);
+  };
 }
 Transport::Build remove(std::string key = "k") {
-  return [key = std::move(key)](S3RequestBuilder& builder, const Signing& signing) { return builder.delete_object(signing, key); };
+  return [key = std::move(key)](S3RequestBuilder& builder, const Signing& signing) {
+    return builder.delete_object(signing, key);
+  };
 }
 
 // "DELETE /docs/k"
@@ -290,7 +299,9 @@ TEST_F(TransportTest, AFullStoreHoldsUpNoOther) {
 }
 
 TEST_F(TransportTest, AFailureMakesRoomForTheNext) {
-  const LoopbackServer server([](const std::string&) { return LoopbackServer::Answer{"", LoopbackServer::After::close}; });
+  const LoopbackServer server([](const std::string&) {
+    return LoopbackServer::Answer{"", LoopbackServer::After::close};
+  });
   transport_.configure(1, connection_to(server, 1));
   for (int i = 0; i < 5; ++i) transport_.submit(1, true, remove(), keep());
   finish();
@@ -389,7 +400,8 @@ TEST_F(TransportTest, AfterAbandonNewRequestsAreServed) {
 
 TEST_F(TransportTest, ACompletionThatThrowsLeavesNoRequestCountedForEver) {
   transport_.configure(1, unusable());
-  for (int i = 0; i < 3; ++i) transport_.submit(1, false, head(), [](const HttpReply&) { throw std::runtime_error("session lost"); });
+  for (int i = 0; i < 3; ++i)
+    transport_.submit(1, false, head(), [](const HttpReply&) { throw std::runtime_error("session lost"); });
   wait_for_thread();  // all three replies wait to be taken together
   EXPECT_THROW(transport_.take_replies(), std::runtime_error);
   transport_.abandon();
@@ -506,7 +518,9 @@ TEST_F(TransportTest, ALearntRegionOfUnusableSettingsHarmsNothing) {
 }
 
 TEST_F(TransportTest, EndsWhateverIsUnderWay) {
-  const LoopbackServer server([](const std::string&) { return LoopbackServer::Answer{"", LoopbackServer::After::hold}; });
+  const LoopbackServer server([](const std::string&) {
+    return LoopbackServer::Answer{"", LoopbackServer::After::hold};
+  });
   WakeUp replied;
   {
     Transport transport(4, replied);

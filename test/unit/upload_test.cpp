@@ -107,13 +107,15 @@ TEST_F(Upload, TheStoresOwnDigestProvesItToo) {
 }
 
 TEST_F(Upload, ADigestOfOtherBytesOutweighsTheEtag) {
-  upload_with({put_reply(own_etag(), {checksum("other")}), head_reply(content.size(), own_etag(), {checksum("other")})});
+  upload_with(
+      {put_reply(own_etag(), {checksum("other")}), head_reply(content.size(), own_etag(), {checksum("other")})});
   expect_transcript({put_line, head_line});
   expect_conflict();
 }
 
 TEST_F(Upload, AnyOtherEtagIsLookedAt) {
-  for (const std::string& etag : {other_etag, std::string(), quoted("x"), own_etag() + "-1", quoted(hex(md5(content)) + "-1")}) {
+  for (const std::string& etag :
+       {other_etag, std::string(), quoted("x"), own_etag() + "-1", quoted(hex(md5(content)) + "-1")}) {
     ScriptedErrand errand;
     errand.answer(put_reply(etag));
     errand.answer(head_reply(content.size(), etag, {{"content-type", "text/plain"}}));
@@ -229,16 +231,15 @@ TEST_F(Upload, ALostReplyIsNotRepeatedAtOnceAndItsNextTryFindsItself) {
 }
 
 TEST_F(Upload, TheStoresErrorsAreHandedOn) {
-  const std::pair<HttpReply, ErrorClass> cases[] = {
-      {replied(403, error_xml("AccessDenied")), ErrorClass::store},
-      {replied(503, error_xml("SlowDown")), ErrorClass::throttled},
-      {replied(400, error_xml("KeyTooLongError")), ErrorClass::object},
-      {replied(400, error_xml("ExpiredToken")), ErrorClass::credentials},
-      {replied(404, error_xml("NoSuchBucket")), ErrorClass::store},
-      {replied(400, error_xml("BadDigest")), ErrorClass::transient},
-      {replied(204), ErrorClass::transient},
-      {too_late(), ErrorClass::transient},
-      {unreachable(), ErrorClass::store}};
+  const std::pair<HttpReply, ErrorClass> cases[] = {{replied(403, error_xml("AccessDenied")), ErrorClass::store},
+                                                    {replied(503, error_xml("SlowDown")), ErrorClass::throttled},
+                                                    {replied(400, error_xml("KeyTooLongError")), ErrorClass::object},
+                                                    {replied(400, error_xml("ExpiredToken")), ErrorClass::credentials},
+                                                    {replied(404, error_xml("NoSuchBucket")), ErrorClass::store},
+                                                    {replied(400, error_xml("BadDigest")), ErrorClass::transient},
+                                                    {replied(204), ErrorClass::transient},
+                                                    {too_late(), ErrorClass::transient},
+                                                    {unreachable(), ErrorClass::store}};
   for (const auto& [reply, klass] : cases) {
     ScriptedErrand errand;
     errand.answer(reply);
@@ -266,8 +267,9 @@ TEST_F(Upload, AChosenKeyThatHoldsTheSameIsNotSentAgain) {
 }
 
 TEST_F(Upload, AChosenKeyThatHoldsSomethingElseIsNeverSent) {
-  for (const HttpReply& look : {head_reply(content.size() + 1, own_etag()), head_reply(content.size(), other_etag),
-                                head_reply(content.size(), other_etag, {claimed("other")}), head_reply(content.size(), "")}) {
+  for (const HttpReply& look :
+       {head_reply(content.size() + 1, own_etag()), head_reply(content.size(), other_etag),
+        head_reply(content.size(), other_etag, {claimed("other")}), head_reply(content.size(), "")}) {
     ScriptedErrand errand;
     errand.answer(look);
     upload(errand, waiting(content, true), {});
@@ -317,7 +319,8 @@ TEST(Compare, DecidesByTheStrongestEvidence) {
   EXPECT_EQ(compare({.size = size, .etag = "\"e-2\""}, payload, "e-2"), Likeness::same);
   EXPECT_EQ(compare({.size = size, .etag = "\"e-3\""}, payload, "e-2"), Likeness::undecided);
   EXPECT_EQ(compare({.size = size}, payload, "e-2"), Likeness::undecided);
-  EXPECT_EQ(compare({.size = size + 1, .etag = own_etag(), .sha256 = own, .metadata_sha256 = own}, payload, ""), Likeness::other);
+  EXPECT_EQ(compare({.size = size + 1, .etag = own_etag(), .sha256 = own, .metadata_sha256 = own}, payload, ""),
+            Likeness::other);
 }
 
 }  // namespace

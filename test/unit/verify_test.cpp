@@ -35,8 +35,11 @@ ScriptedErrand::Failure failure_after(std::vector<HttpReply> replies, bool bucke
 
 TEST(Verify, AnObjectThatIsThereIsStoredWithWhatTheStoreSaysOfIt) {
   ScriptedErrand errand;
-  errand.answer(head_reply(7, "\"e\"", {{"x-amz-version-id", "v1"}, {"content-type", "text/plain"}, {"x-amz-request-id", "tx"},
-                                        {"x-amz-checksum-sha256", base64(sha256("content"))}}));
+  errand.answer(head_reply(7, "\"e\"",
+                           {{"x-amz-version-id", "v1"},
+                            {"content-type", "text/plain"},
+                            {"x-amz-request-id", "tx"},
+                            {"x-amz-checksum-sha256", base64(sha256("content"))}}));
   verify(errand, pending());
   errand.run();
   EXPECT_THAT(errand.transcript(), ElementsAre(head_line));
@@ -161,7 +164,8 @@ TEST(Look, AVersionIsLookedAtByItsId) {
   errand.bucket_known = true;
   errand.answer(replied(404));
   bool proved_absent = false;
-  look(errand, "k", "v/1", [&](const Sight& sight) { proved_absent = !sight; }, [](const S3Error&) { FAIL(); });
+  look(
+      errand, "k", "v/1", [&](const Sight& sight) { proved_absent = !sight; }, [](const S3Error&) { FAIL(); });
   errand.run();
   EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k?versionId=v%2F1"));
   EXPECT_TRUE(proved_absent);

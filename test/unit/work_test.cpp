@@ -43,8 +43,13 @@ TEST(WorkJson, NoResultsAreAnEmptyArray) { EXPECT_EQ(to_json({}), "[]"); }
 
 TEST(WorkJson, WhatIsNotKnownIsLeftOut) {
   // Not null and not empty: the registry keeps what it knew before.
-  EXPECT_EQ(written(plain()), (json{{"key", "a/b"}, {"state", "pending"}, {"attempts", 3}, {"outcome", "stored"},
-                                    {"cause", "verify"}, {"counted", false}, {"retry_ms", 0}}));
+  EXPECT_EQ(written(plain()), (json{{"key", "a/b"},
+                                    {"state", "pending"},
+                                    {"attempts", 3},
+                                    {"outcome", "stored"},
+                                    {"cause", "verify"},
+                                    {"counted", false},
+                                    {"retry_ms", 0}}));
 }
 
 TEST(WorkJson, WhatIsKnownIsThere) {
@@ -57,9 +62,18 @@ TEST(WorkJson, WhatIsKnownIsThere) {
   result.request_id = "tx";
   result.retry_after = 1500ms;
   result.counted = true;
-  EXPECT_EQ(written(result), (json{{"key", "a/b"}, {"state", "pending"}, {"attempts", 3}, {"outcome", "stored"},
-                                   {"cause", "verify"}, {"counted", true}, {"retry_ms", 1500}, {"size", 0}, {"etag", "\"e\""},
-                                   {"version_id", "v1"}, {"sha256", "00ff"}, {"content_type", "text/plain"},
+  EXPECT_EQ(written(result), (json{{"key", "a/b"},
+                                   {"state", "pending"},
+                                   {"attempts", 3},
+                                   {"outcome", "stored"},
+                                   {"cause", "verify"},
+                                   {"counted", true},
+                                   {"retry_ms", 1500},
+                                   {"size", 0},
+                                   {"etag", "\"e\""},
+                                   {"version_id", "v1"},
+                                   {"sha256", "00ff"},
+                                   {"content_type", "text/plain"},
                                    {"request_id", "tx"}}));
 }
 
@@ -70,8 +84,10 @@ TEST(WorkJson, LargeSizesStayExact) {
 }
 
 TEST(WorkJson, EveryOutcomeHasTheNameThatSettleKnows) {
-  const std::pair<Outcome, const char*> names[] = {{Outcome::stored, "stored"}, {Outcome::retry, "retry"},
-                                                   {Outcome::failed, "failed"}, {Outcome::gone, "gone"},
+  const std::pair<Outcome, const char*> names[] = {{Outcome::stored, "stored"},
+                                                   {Outcome::retry, "retry"},
+                                                   {Outcome::failed, "failed"},
+                                                   {Outcome::gone, "gone"},
                                                    {Outcome::unknown, "unknown"}};
   for (const auto& [outcome, name] : names) {
     Result result = plain();
@@ -104,9 +120,9 @@ TEST(WorkJson, AnErrorWithoutWordsIsDescribed) {
 }
 
 TEST(WorkJson, EveryErrorClassHasAName) {
-  for (const ErrorClass klass : {ErrorClass::transient, ErrorClass::throttled, ErrorClass::clock, ErrorClass::credentials,
-                                 ErrorClass::redirect, ErrorClass::conflict, ErrorClass::not_found, ErrorClass::store,
-                                 ErrorClass::object}) {
+  for (const ErrorClass klass :
+       {ErrorClass::transient, ErrorClass::throttled, ErrorClass::clock, ErrorClass::credentials, ErrorClass::redirect,
+        ErrorClass::conflict, ErrorClass::not_found, ErrorClass::store, ErrorClass::object}) {
     Result result = failed_with("words");
     result.error->klass = klass;
     EXPECT_EQ(written(result).at("error_class"), std::string(to_string(klass)));
@@ -149,12 +165,14 @@ TEST(WorkJson, WhatIsNoUtf8IsReplaced) {
 }
 
 TEST(WorkJson, ValidUtf8IsNotTouched) {
-  for (const char* text : {"\xc3\xa9", "e\xcc\x81", "\xef\xbf\xbd", "\xee\x80\x80", "\xf0\x9f\x98\x80", "\xc2\x85", "\xe2\x80\xa8"})
+  for (const char* text :
+       {"\xc3\xa9", "e\xcc\x81", "\xef\xbf\xbd", "\xee\x80\x80", "\xf0\x9f\x98\x80", "\xc2\x85", "\xe2\x80\xa8"})
     EXPECT_EQ(written(failed_with(text)).at("message"), text);
 }
 
 TEST(WorkJson, KeysComeThroughAsTheyAre) {
-  for (const std::string& key : {"a\"b\\c"s, "a\nb\tc\x01\x7f"s, "\xc3\xa9 \xf0\x9f\x98\x80"s, std::string(1024, 'a')}) {
+  for (const std::string& key :
+       {"a\"b\\c"s, "a\nb\tc\x01\x7f"s, "\xc3\xa9 \xf0\x9f\x98\x80"s, std::string(1024, 'a')}) {
     Result result = plain();
     result.key = key;
     EXPECT_EQ(written(result).at("key"), key);
