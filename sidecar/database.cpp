@@ -21,7 +21,8 @@ namespace {
 // One round trip. What the design rests on is set here whatever the role, the database or the server default to.
 // - READ COMMITTED: deleting safely needs a new snapshot for each statement.
 // - synchronous_commit at least on: nothing is sent to a store before the reason for it is durable.
-// - the server, too, must notice a dead daemon soon, or its advisory locks stay for hours.
+// - the server, too, must notice a dead daemon soon, or its advisory locks stay for hours; and one that hangs, whose host
+//   answers for it: a daemon that lives asks something every 5 seconds.
 constexpr const char* session_setup = R"(
 SET search_path = pg_catalog;
 SET client_min_messages = warning;
@@ -34,7 +35,7 @@ SET default_transaction_read_only = off;
 SET statement_timeout = '60s';
 SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '60s';
-SET idle_session_timeout = 0;
+SET idle_session_timeout = '30s';
 SET jit = off;
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 3;

@@ -56,7 +56,10 @@ int Session::run() {
     const bool stopping = stop_.requested();
     health_.heartbeat();
     context_.transport.set_lease(database.last_round_trip_start() + lease);
-    if (!stopping && now >= next_refresh_) refresh(now);
+    if (now >= next_refresh_) {
+      if (stopping) keep_alive(now);
+      else refresh(now);
+    }
     if (turn(now, stopping)) {
       idle_wait_ = milliseconds{0};
       nothing_due_ = false;
@@ -146,6 +149,12 @@ void Session::check_settings(Time now) {
   next_settings_check_ = now + settings_check_interval;
   const Rows rows = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')");
   if (rows.text(0, 0) != settings_) refresh_stores(now);
+}
+
+// Nothing new is begun, but what is under way may need several requests more, and so the lease.
+void Session::keep_alive(Time now) {
+  next_refresh_ = now + refresh_interval;
+  context_.database.ping();
 }
 
 void Session::refresh(Time now) {

@@ -38,6 +38,7 @@ class Session {
     std::chrono::milliseconds wait;
   };
 
+  void keep_alive(Time now);
   void refresh(Time now);
   std::size_t refresh_stores(Time now);  // how many can be used, ours or not
   bool refresh_store(int id, const std::string& name, const std::string& options_text, Time now);

@@ -9,14 +9,17 @@ WITH RECURSIVE ref_type (oid) AS (
   UNION
   SELECT t.oid
   FROM ref_type r
-  JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid = r.oid
-                             AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+  -- OFFSET 0: looked up by the type, however the planner sees it; the other way reads what every column of the database depends on.
+  CROSS JOIN LATERAL (SELECT i.objid FROM pg_catalog.pg_depend i
+                      WHERE i.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND i.refobjid = r.oid
+                        AND i.classid = 'pg_catalog.pg_type'::pg_catalog.regclass OFFSET 0) AS d
   JOIN pg_catalog.pg_type t ON t.oid = d.objid AND t.typtype = 'd'
 ), candidate (relid, column_name, attachment_id, store) AS (
   SELECT d.objid, c.attname, a.id, NULL::name
   FROM ref_type r
-  JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid = r.oid
-                             AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid > 0
+  CROSS JOIN LATERAL (SELECT i.objid, i.objsubid FROM pg_catalog.pg_depend i
+                      WHERE i.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND i.refobjid = r.oid
+                        AND i.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.objsubid > 0 OFFSET 0) AS d
   JOIN pg_catalog.pg_attribute c ON c.attrelid = d.objid AND c.attnum = d.objsubid
   LEFT JOIN objectlink.attachment a ON a.relation = d.objid AND a.column_name = c.attname AND a.detached_at IS NULL
   UNION ALL

@@ -44,7 +44,7 @@ BEGIN
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
   EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
 END $$;
-COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects, events and findings, whatever tables it may read';
+COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects and events, whatever tables it may read';
 
 CREATE FUNCTION objectlink.grant_admin(role regrole) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
