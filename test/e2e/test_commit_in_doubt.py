@@ -38,11 +38,10 @@ def come_and_go(documents):
 
 
 @pytest.mark.parametrize("when", ["cut_before", "cut_after"])
-@pytest.mark.parametrize("statement", ["register_worker", "acquire", "apply_outbox", "due_work", "read_payload", "settle", "scan_step",
-                                       r"\.condemn\(", "writers", "issue", "store_settings", "look"])
+@pytest.mark.parametrize("statement", ["acquire", "apply_outbox", "read_payload", "settle", r"\.condemn\(", "writers", "issue"])
 def test_cut_at(documents, daemon, pg_proxy, statement, when):
     documents.sync()
-    if statement in ("register_worker", "acquire"):
+    if statement == "acquire":
         pg_proxy.cut_all()
     cut = getattr(pg_proxy, when)(statement)
     come_and_go(documents)

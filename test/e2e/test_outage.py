@@ -59,12 +59,11 @@ def test_outage(documents, proxy, daemon, how):
     documents.assert_no_attempt_spent()
 
 
-@pytest.mark.parametrize("how", ["answers 500", "times out"])
-def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon, how):
+def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon):
     """However much waits for it: not more than what was under way when it showed, and then one request at a time."""
-    documents.pg.run("ALTER SERVER docs OPTIONS (ADD request_timeout '1s', ADD concurrency '32')")
+    documents.pg.run("ALTER SERVER docs OPTIONS (ADD concurrency '32')")
     daemon.restart()
-    go_down(proxy, how)
+    proxy.answer(500, code="InternalError", times=None)
     documents.put_fresh(300)
     eventually(lambda: documents.pg.run("SELECT 1 FROM objectlink.consistency WHERE status = 'paused'"))
     eventually(lambda: documents.pg.value("SELECT count(*) FROM objectlink.object WHERE last_error LIKE '%store is paused%'") > 100)
