@@ -61,7 +61,7 @@ def test_outage(documents, proxy, daemon, how):
 
 def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon):
     """However much waits for it: not more than what was under way when it showed, and then one request at a time."""
-    documents.pg.run("ALTER SERVER docs OPTIONS (ADD concurrency '32')")
+    documents.pg.run("ALTER SERVER docs OPTIONS (ADD concurrency '2')")
     daemon.restart()
     proxy.answer(500, code="InternalError", times=None)
     documents.put_fresh(300)

@@ -39,6 +39,7 @@ def test_the_successor_is_killed_at_the_same_step(scene, step):
     stop = step(scene)
     scene.daemon.kill()
     stop.go_on()
+    scene.daemon.start()
     kill_at(scene, step, "lost")
 
 

@@ -1,10 +1,12 @@
 """Which steps does the daemon go through for one object, and how does a test bring it to each of them and keep it there?"""
+import itertools
 from types import SimpleNamespace
 
 from harness.standstill import HeldRequest, HeldStatement, OpenWriter, lock_events, lock_object
 from harness.waiting import eventually
 
 MULTIPART_SIZE = 11 << 20  # three parts
+_numbers = itertools.count(1)
 
 
 def scene_of(documents, proxy, daemon):
@@ -14,6 +16,11 @@ def scene_of(documents, proxy, daemon):
     documents.refer(kept[:2])
     documents.sync()
     return SimpleNamespace(documents=documents, pg=documents.pg, proxy=proxy, daemon=daemon, kept=kept)
+
+
+def new_keys(name):
+    """A step may be taken twice in one database."""
+    return [f"{name}/{next(_numbers)}" for _ in range(2)]
 
 
 # Each brings the daemon to a step where it stands still, and says how what is under way goes on or is lost.
@@ -26,7 +33,7 @@ def apply_links(scene):
 
 def look_before_upload(scene):
     held = HeldRequest(scene.proxy, method="HEAD")
-    scene.documents.put(["chosen/1", "chosen/2"])
+    scene.documents.put(new_keys("chosen"))
     return held.reached()
 
 
@@ -42,7 +49,7 @@ def upload_done(scene):
 
 def upload_to_chosen_key_done(scene):
     held = HeldRequest(scene.proxy, method="PUT", after=True)
-    scene.documents.put(["chosen/1", "chosen/2"])
+    scene.documents.put(new_keys("chosen"))
     return held.reached()
 
 
@@ -73,7 +80,7 @@ def multipart_completed(scene):
 
 def verify(scene):
     held = HeldRequest(scene.proxy, method="HEAD")
-    scene.documents.link(["there/1", "there/2"])
+    scene.documents.link(new_keys("there"))
     return held.reached()
 
 
@@ -155,7 +162,7 @@ def settle_deletion(scene):
 
 def victims(scene):
     """Stored objects that are to be deleted."""
-    keys = scene.documents.put_fresh(2) + scene.documents.put(["victim"])
+    keys = scene.documents.put_fresh(1) + scene.documents.put(new_keys("victim"))
     scene.documents.sync()
     return keys
 
