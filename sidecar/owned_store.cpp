@@ -260,7 +260,13 @@ void OwnedStore::report_failure(const S3Error& error) {
   } else if (error.klass == ErrorClass::redirect && !error.region.empty()) {
     context_.transport.set_region(identity_.id, error.region);
   }
-  if (!health_.failed(error, steady_clock::now())) return;
+  if (!health_.failed(error, steady_clock::now())) {
+    // The refusal of a HEAD has no words; those of another request say more.
+    if (!health_.is_paused() || !last_failure_ || !last_failure_->message.empty() || error.message.empty() || error.status == 0) return;
+    last_failure_ = error;
+    status_changed_ = true;
+    return;
+  }
   last_failure_ = error;
   context_.transport.drop_queued(identity_.id);  // or a store that hangs would get them one timeout after the other
   status_changed_ = true;

@@ -19,7 +19,7 @@ def measure(setting):
 
         def product():
             drained.load_links(links)
-            return links / drained.drain(links)
+            return links / drained.drain(links).seconds
 
         rates = interleave({
             "objectlinkd": product,

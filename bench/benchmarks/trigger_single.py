@@ -4,7 +4,7 @@ import statistics
 from figure import Figure, median_ratio
 from interleave import interleave
 from linked_tables import NAMES, create_linked_tables, empty
-from pgbench import transactions_per_second
+from pgbench import run_pgbench
 from setting import QUIET
 
 SECONDS = 4
@@ -18,25 +18,32 @@ def measure(setting):
     with setting.database(**{**QUIET, "fsync": "on", "full_page_writes": "on"}) as pg:
         create_linked_tables(pg, "id bigint")
         for commit, bound in (("on", 1.15), ("off", 1.3)):
-            rates = {}
+            gain = []
             for clients in (1, 8):
-                print(f"  synchronous_commit {commit}, {clients} clients")
-                rates[clients] = interleave(
-                    {name: lambda name=name: rate(setting, pg, name, clients, commit) for name in NAMES},
-                    setting.rounds, "tps")
+                rates, cpu = compare(setting, pg, clients, commit)
+                what = f"synchronous_commit {commit}, {clients} client{'s' if clients > 1 else ''}"
                 figures += [
-                    Figure("trigger_single", f"synchronous_commit {commit}, {clients} clients: attached over bare",
-                           median_ratio(rates[clients]["bare"], rates[clients]["attached"]), target=("<=", bound),
-                           rounds=rates[clients]),
-                    Figure("trigger_single", f"synchronous_commit {commit}, {clients} clients: plpgsql over bare",
-                           median_ratio(rates[clients]["bare"], rates[clients]["plpgsql"]), rounds=rates[clients])]
-            gain = {name: statistics.median(rates[8][name]) / statistics.median(rates[1][name]) for name in NAMES}
-            figures.append(Figure("trigger_single", f"synchronous_commit {commit}: gain from 1 to 8 clients, attached over bare",
-                                  gain["attached"] / gain["bare"], target=(">=", 0.95), rounds=gain))
+                    Figure("trigger_single", f"{what}: attached over bare", median_ratio(rates["bare"], rates["attached"]),
+                           target=("<=", bound), rounds=rates),
+                    Figure("trigger_single", f"{what}: the same in CPU time of the backends",
+                           median_ratio(cpu["attached"], cpu["bare"]), rounds=cpu),
+                    Figure("trigger_single", f"{what}: plpgsql over bare", median_ratio(rates["bare"], rates["plpgsql"]), rounds=rates)]
+                gain.append({name: statistics.median(rates[name]) for name in NAMES})
+            one, eight = gain
+            figures.append(Figure(
+                "trigger_single", f"synchronous_commit {commit}: gain from 1 to 8 clients, attached over bare",
+                (eight["attached"] / one["attached"]) / (eight["bare"] / one["bare"]), target=(">=", 0.95)))
     return figures
 
 
-def rate(setting, pg, name, clients, commit):
-    empty(pg, name)
-    return transactions_per_second(pg, INSERT.format(table=name), clients, setting.seconds(SECONDS),
-                                   f"-c synchronous_commit={commit}")
+def compare(setting, pg, clients, commit):
+    print(f"  synchronous_commit {commit}, clients: {clients}")
+    cpu = {name: [] for name in NAMES}
+
+    def rate(name):
+        empty(pg, name)
+        run = run_pgbench(pg, INSERT.format(table=name), clients, setting.seconds(SECONDS), commit)
+        cpu[name].append(run.cpu_us)
+        return run.tps
+
+    return interleave({name: lambda name=name: rate(name) for name in NAMES}, setting.rounds, "tps"), cpu

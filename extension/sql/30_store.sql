@@ -80,15 +80,15 @@ CREATE FUNCTION objectlink.set_store_status(p_store int, p_epoch bigint, p_statu
   p_class text, p_code text, p_message text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_from text;
+  v_was objectlink.store;
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
-  SELECT status INTO v_from FROM objectlink.store WHERE id = p_store FOR UPDATE;
+  SELECT * INTO v_was FROM objectlink.store WHERE id = p_store FOR UPDATE;
   UPDATE objectlink.store
     SET status = p_status, error_class = p_class, error_code = p_code, error_message = p_message,
         status_since = CASE WHEN status = p_status THEN status_since ELSE clock_timestamp() END
     WHERE id = p_store;
-  IF v_from IS DISTINCT FROM p_status THEN
+  IF (v_was.status, v_was.error_code) IS DISTINCT FROM (p_status, p_code) THEN
     INSERT INTO objectlink.event (store_id, cause, detail)
     VALUES (p_store, 'store ' || p_status,
             jsonb_strip_nulls(jsonb_build_object('class', p_class, 'code', p_code, 'message', p_message)));
