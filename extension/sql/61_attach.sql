@@ -4,8 +4,8 @@
 -- The triggers of one attachment, on every relation of its tree that lacks them. PostgreSQL clones row triggers
 -- to partitions; it clones neither TRUNCATE triggers nor, to inheritance children, any. DISABLE TRIGGER is left as
 -- it is; a plain ENABLE, as after a restore, is made ALWAYS again.
--- The comparison goes through text in the "C" collation: IS DISTINCT FROM can't be schema-qualified, and a
--- case-insensitive collation would miss a change of key.
+-- Texts are compared in the "C" collation: a case-insensitive one would miss a change of key. A ref has no collation,
+-- and the shorter condition is worth having: every UPDATE of one row reads it anew.
 CREATE FUNCTION objectlink.complete_triggers(p_attachment_id int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -27,7 +27,9 @@ BEGIN
     FOR v_event, v_rest IN VALUES
       ('INSERT', format('FOR EACH ROW WHEN (NEW.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),
       ('DELETE', format('FOR EACH ROW WHEN (OLD.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),
-      ('UPDATE', format('FOR EACH ROW WHEN ((OLD.%1$I)::text COLLATE "C" IS DISTINCT FROM (NEW.%1$I)::text COLLATE "C") %2$s',
+      ('UPDATE', format('FOR EACH ROW WHEN ('
+                        || CASE WHEN v_at.store IS NULL THEN 'OLD.%1$I IS DISTINCT FROM NEW.%1$I'
+                           ELSE '(OLD.%1$I)::text COLLATE "C" IS DISTINCT FROM (NEW.%1$I)::text COLLATE "C"' END || ') %2$s',
                         v_at.column_name, v_link_call)),
       ('TRUNCATE', format('FOR EACH STATEMENT EXECUTE FUNCTION objectlink.truncate_trigger(%L)', v_at.id))
     LOOP
