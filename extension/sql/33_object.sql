@@ -9,6 +9,7 @@ CREATE TABLE objectlink.object (
   since         timestamptz NOT NULL,
   wanted_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
   attachment_id int,
+  unlinked_at   timestamptz,
   attempts      int NOT NULL DEFAULT 0,
   due_at        timestamptz,
   size          bigint,
@@ -33,6 +34,7 @@ CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS 
 COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be and what was last proved of it';
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
+COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest transaction known to have unlinked it';
 COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did)';
 COMMENT ON COLUMN objectlink.object.attempts IS 'tries in this state that failed for a reason of the object itself';
 COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next; NULL: nothing to do';

@@ -1,7 +1,8 @@
 -- Apply: outbox -> registry, in one transaction. Nothing is computed from the sequence of events, which
 -- is not the order of commits: an event says which key to look at, the rows say whether it is linked.
 
-CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid);
+CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid,
+                                   unlink_at timestamptz, put_at timestamptz);
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox says of one ref';
 
 -- What a key should be, given what it is and what the rows say. NULL as the old state: not known yet.
@@ -33,9 +34,10 @@ BEGIN
   WITH gone AS MATERIALIZED (
     DELETE FROM objectlink.outbox o
       WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM objectlink.outbox i WHERE i.ctid > p_low LIMIT p_limit))
-      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref, o.role
+      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref, o.role, o.at
   ), per_ref AS (
-    SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id), max(g.role))::objectlink.touched AS t
+    SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id), max(g.role),
+            max(g.at) FILTER (WHERE g.op = 'U'), max(g.at) FILTER (WHERE g.op = 'P'))::objectlink.touched AS t
     FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref
   )
   SELECT count(*), max(g.tid),
@@ -72,9 +74,9 @@ BEGIN
   IF v_doubt THEN
     -- Unlinked, or only not to be seen now: looked at again by a later batch.
     INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role)
-    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), now(), (t).role
+    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), o.at, (t).role
     FROM unnest(p_touched) t
-    CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink), ('L', (t).link), ('P', (t).put)) AS o (op, said)
+    CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink, (t).unlink_at), ('L', (t).link, now()), ('P', (t).put, (t).put_at)) AS o (op, said, at)
     WHERE o.said AND ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
     GET DIAGNOSTICS v_postponed = ROW_COUNT;
   END IF;
@@ -102,15 +104,18 @@ BEGIN
       WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND l.ref IS NULL AND ((t).unlink OR NOT (t).link))
     ), was AS MATERIALIZED (
       SELECT o.* FROM unnest(v_keys) AS k (key)
-      CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id FROM objectlink.object i
+      CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id, i.unlinked_at FROM objectlink.object i
                           WHERE i.store_id = v_store.id AND i.key = k.key OFFSET 0) AS o
     ), change AS MATERIALIZED (
       SELECT v_store.id AS store_id, w.key, b.state AS from_state,
              objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state,
              coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE b.attachment_id END, (w.touched).attachment_id) AS attachment_id,
              b.attachment_id AS was_attachment_id, (w.touched).put AS put, (w.touched).role AS role,
-             -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key.
-             CASE WHEN (w.touched).put THEN objectlink.reservation_time() ELSE interval '0' END AS reservation,
+             (w.touched).unlink_at,
+             -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key. Not if it
+             -- was unlinked since: what is said of a put may be read later than what became of it.
+             CASE WHEN (w.touched).put_at > coalesce(greatest((w.touched).unlink_at, b.unlinked_at), '-infinity')
+                  THEN objectlink.reservation_time() ELSE interval '0' END AS reservation,
              CASE WHEN w.linked THEN CASE WHEN (w.touched).put THEN 'put' ELSE 'link' END
                   WHEN (w.touched).unlink THEN 'unlink' WHEN (w.touched).put THEN 'put' ELSE 'link withdrawn' END AS cause
       FROM want w LEFT JOIN was b USING (key)
@@ -118,28 +123,32 @@ BEGIN
       WHERE b.key IS NOT NULL OR objectlink.key_is_ours(v_store.prefix, w.key)
       ORDER BY w.key COLLATE "C"
     ), inserted AS (
-      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, due_at)
-      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id,
-             clock_timestamp() + CASE c.to_state WHEN 'unlinked' THEN v_store.retention
+      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, unlinked_at, due_at)
+      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.unlink_at,
+             clock_timestamp() + CASE c.to_state WHEN 'unlinked' THEN greatest(v_store.retention, c.reservation)
                                                  WHEN 'reserved' THEN objectlink.reservation_time()
                                                  ELSE interval '0' END
       FROM change c WHERE c.from_state IS NULL
     ), updated AS (
       UPDATE objectlink.object o
       SET state = c.to_state, since = clock_timestamp(), wanted_since = clock_timestamp(), attachment_id = c.attachment_id, attempts = 0,
-          error_class = NULL, error_code = NULL, last_error = NULL,
+          unlinked_at = greatest(o.unlinked_at, c.unlink_at), error_class = NULL, error_code = NULL, last_error = NULL,
           due_at = CASE c.to_state WHEN 'unlinked' THEN clock_timestamp() + greatest(v_store.retention, c.reservation)
                                    WHEN 'pending' THEN clock_timestamp() END
       FROM change c
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state <> c.to_state
     ), moved AS (
       UPDATE objectlink.object o
-      SET attachment_id = c.attachment_id,
+      SET attachment_id = c.attachment_id, unlinked_at = greatest(o.unlinked_at, c.unlink_at),
           due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp()
-                        WHEN c.put AND c.to_state = 'unlinked' THEN greatest(o.due_at, clock_timestamp() + c.reservation) ELSE o.due_at END
+                        WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN greatest(o.due_at, clock_timestamp() + c.reservation)
+                        ELSE o.due_at END,
+          -- Held now for a reason, and no longer because a try has to be repeated.
+          last_error = CASE WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN NULL ELSE o.last_error END
       FROM change c
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
-        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked')))
+        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked'))
+             OR (c.to_state = 'unlinked' AND c.unlink_at > coalesce(o.unlinked_at, '-infinity')))
     )
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, actor)
     SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id,

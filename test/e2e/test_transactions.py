@@ -221,6 +221,49 @@ def test_interleaved_transactions_on_the_same_keys(known, daemon, random_seed):
     known.assert_in_step()
 
 
+class Drainer:
+    """Plays the daemon's part of applying the outbox, from a position of the test's choice."""
+
+    def __init__(self, pg):
+        self.pg = pg
+        worker = pg.value("SELECT objectlink.register_worker('test', '0', 'test')")
+        self.epoch = pg.run("SELECT epoch FROM objectlink.acquire(0, %s)", worker)[0].epoch
+
+    def apply(self, after="(0,0)"):
+        return self.pg.run("SELECT taken FROM objectlink.apply_outbox(%s, %s::tid, 1000)", self.epoch, after)[0].taken
+
+
+def due_at_once(pg):
+    return pg.value("SELECT due_at <= now() FROM objectlink.object WHERE state = 'unlinked'")
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one transaction", "in several"])
+def test_a_put_that_is_read_after_what_became_of_it(documents, together):
+    """New rows may take the place of old ones in the outbox, so its order is none."""
+    pg, drainer = documents.pg, Drainer(documents.pg)
+    connection = pg.connect(autocommit=not together)
+    documents.put(["k"], on=connection)
+    documents.delete(["k"], on=connection)
+    if together:
+        connection.commit()
+    put = pg.value("SELECT ctid::text FROM objectlink.outbox WHERE op = 'P'")
+    assert drainer.apply(after=put) == 2  # its link and its unlink, which lie behind it
+    assert due_at_once(pg)
+    assert drainer.apply() == 1
+    assert due_at_once(pg)
+
+
+def test_a_put_after_the_unlink_is_reserved(documents):
+    """Its row may still come."""
+    pg, drainer = documents.pg, Drainer(documents.pg)
+    documents.put(["k"])
+    documents.delete(["k"])
+    pg.run("SELECT objectlink.put('docs', convert_to('content of k', 'UTF8'), key => 'k')")
+    while drainer.apply() > 0:
+        pass
+    assert not due_at_once(pg)
+
+
 @pytest.mark.parametrize("flushed", [False, True], ids=["lost", "kept"])
 def test_a_delete_that_nobody_waited_for_and_a_crash(known, daemon, flushed):
     """The row is back and so is its object, or both are gone."""
