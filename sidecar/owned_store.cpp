@@ -6,6 +6,7 @@
 
 #include "log.hpp"
 #include "phase_timer.hpp"
+#include "s3_reply.hpp"
 #include "upload.hpp"
 #include "verify.hpp"
 
@@ -261,11 +262,7 @@ void OwnedStore::report_failure(const S3Error& error) {
     context_.transport.set_region(identity_.id, error.region);
   }
   if (!health_.failed(error, steady_clock::now())) {
-    // The refusal of a HEAD has no words; those of another request say more.
-    if (!health_.is_paused() || !last_failure_ || !last_failure_->message.empty() || error.message.empty() || error.status == 0) return;
-    last_failure_ = error;
-    status_changed_ = true;
-    return;
+    return explain_pause(error);
   }
   last_failure_ = error;
   context_.transport.drop_queued(identity_.id);  // or a store that hangs would get them one timeout after the other
@@ -276,6 +273,30 @@ void OwnedStore::report_failure(const S3Error& error) {
              {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.describe()}});
   context_.health.set_store_broken(identity_.name, error.describe());
   context_.metrics.set_store_state(identity_.name, "paused");
+  if (error.code_is_guessed) ask_why();
+}
+
+// A later failure says more than the one that began the pause, if that had no body.
+void OwnedStore::explain_pause(const S3Error& error) {
+  if (!health_.is_paused() || !last_failure_ || !last_failure_->code_is_guessed || error.code_is_guessed || error.status == 0) return;
+  last_failure_ = error;
+  status_changed_ = true;
+}
+
+// The refusal of a HEAD does not tell a wrong key from a missing right; that of a GET does.
+void OwnedStore::ask_why() {
+  send(
+      false,
+      [prefix = options_.prefix](S3RequestBuilder& builder, const Signing& signing) {
+        ListObjects list;
+        list.prefix = prefix;
+        list.max_keys = 1;
+        return builder.list_objects_v2(signing, list);
+      },
+      [this](const HttpReply& reply) {
+        const auto listed = parse_list_objects_v2(reply);
+        if (!listed.ok()) explain_pause(listed.error());
+      });
 }
 
 void OwnedStore::record_status() {

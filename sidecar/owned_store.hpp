@@ -87,6 +87,8 @@ class OwnedStore final : private Errand {
   bool start_uploads();
   void record_status();
   void report_failure(const S3Error& error);
+  void explain_pause(const S3Error& error);
+  void ask_why();
 
   SessionContext& context_;
   const StoreIdentity identity_;

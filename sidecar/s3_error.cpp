@@ -260,7 +260,8 @@ S3Error classify(const HttpReply& reply) {
   const bool head = reply.method == "HEAD";
   const StatusRule& status_rule = rule_of_status(reply.status);
   Verdict verdict = error.code.empty() ? status_rule.verdict : verdict_of(error.code, reply.status);
-  if (error.code.empty()) error.code = status_rule.code;
+  error.code_is_guessed = error.code.empty();
+  if (error.code_is_guessed) error.code = status_rule.code;
   if (head && reply.status == 404) {
     verdict = {not_found, false};
     error.code = "NotFound";

@@ -105,6 +105,16 @@ def test_wrong_credentials(documents, s3_server, credentials_file, file_daemon, 
     assert_resumes(documents, daemon)
 
 
+def test_wrong_credentials_and_nothing_but_looks(documents, s3_server, credentials_file, file_daemon):
+    """The refusal of a HEAD has no body that would say what is wrong."""
+    write_credentials(credentials_file, s3_server.access_key, "wrong")
+    daemon = file_daemon()
+    documents.link(["there/1", "there/2", "there/3"])
+    assert_waits(documents, "SignatureDoesNotMatch")
+    write_credentials(credentials_file, s3_server.access_key, s3_server.secret_key)
+    assert_resumes(documents, daemon)
+
+
 def test_no_credentials_at_all(documents, s3_server, credentials_file, file_daemon):
     daemon = file_daemon()
     some_work(documents)

@@ -116,6 +116,7 @@ TEST(S3Error, AHeadHasOnlyItsStatus) {
   EXPECT_EQ(classify(replied(404, "", {}, "HEAD")).klass, ErrorClass::not_found);
   EXPECT_EQ(classify(replied(404, "", {}, "HEAD")).code, "NotFound");
   EXPECT_EQ(classify(replied(403, "", {}, "HEAD")).klass, ErrorClass::store);
+  EXPECT_TRUE(classify(replied(403, "", {}, "HEAD")).code_is_guessed);
   EXPECT_EQ(classify(replied(403, "", {}, "HEAD")).code, "AccessDenied");
   EXPECT_EQ(classify(replied(400, "", {}, "HEAD")).klass, ErrorClass::transient);
   EXPECT_EQ(classify(replied(412, "", {}, "HEAD")).klass, ErrorClass::conflict);
