@@ -41,13 +41,15 @@ Oid own_table(OwnTable table) {
 }
 
 bool own_table_exists(OwnTable table) {
-  const Oid schema = get_namespace_oid(schema_name, true);
+  const Oid schema = own_schema_if_any();
   return OidIsValid(schema) && OidIsValid(get_relname_relid(known(table).name, schema));
 }
 
 std::uint64_t own_table_version(OwnTable table) noexcept { return known(table).version; }
 
 Oid own_schema() { return get_namespace_oid(schema_name, false); }
+
+Oid own_schema_if_any() { return get_namespace_oid(schema_name, true); }
 
 void watch_own_tables() { CacheRegisterRelcacheCallback(at_relation_change, Datum{0}); }
 

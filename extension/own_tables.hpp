@@ -20,6 +20,9 @@ std::uint64_t own_table_version(OwnTable table) noexcept;
 /// OID of the schema objectlink; raises undefined_schema if there is none.
 Oid own_schema();
 
+/// The same, or InvalidOid.
+Oid own_schema_if_any();
+
 /// Registers for changes of tables; called once, when the module is loaded.
 void watch_own_tables();
 
