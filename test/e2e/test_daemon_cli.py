@@ -250,22 +250,30 @@ def test_waits_on_a_standby_until_it_is_promoted(docs, bucket, standby, make_dae
     eventually(lambda: len(bucket.keys()) == 3)
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
-def test_refuses_a_pooler(docs, make_daemon, tmp_path):
+@pytest.fixture
+def pooler(docs):
+    """Port of a pgbouncer in transaction mode. It refuses to be root, and so needs a folder that others may enter."""
     port = subprocess.run([SANDBOX / "free-ports"], capture_output=True, check=True, text=True).stdout.strip()
-    (tmp_path / "users").write_text(f'"{DAEMON_ROLE}" ""\n')
-    (tmp_path / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={docs.cluster.host} port={docs.cluster.port}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\nauth_file = {tmp_path}/users\n"
-        f"pool_mode = transaction\nunix_socket_dir =\nlogfile = {tmp_path}/pgbouncer.log\n")
-    command = ["pgbouncer", tmp_path / "pgbouncer.ini"]
-    if os.geteuid() == 0:
-        shutil.chown(tmp_path, "postgres")
-        command = ["runuser", "-u", "postgres", "--", *command]
-    pooler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        daemon = make_daemon(dsn=docs.dsn(DAEMON_ROLE, "127.0.0.1", port))
-        daemon.wait_log("database.pooler")
-    finally:
-        pooler.terminate()
-        pooler.wait()
+    with tempfile.TemporaryDirectory(prefix="objectlink-pooler.", dir="/tmp") as folder:
+        Path(folder, "users").write_text(f'"{DAEMON_ROLE}" ""\n', encoding="ascii")
+        Path(folder, "pgbouncer.ini").write_text(
+            f"[databases]\n* = host={docs.cluster.host} port={docs.cluster.port}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = trust\nauth_file = {folder}/users\n"
+            "pool_mode = transaction\nunix_socket_dir =\n", encoding="ascii")
+        as_other = []
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+            as_other = ["runuser", "-u", "postgres", "--"]
+        with open(Path(folder, "log"), "wb") as log:
+            process = subprocess.Popen([*as_other, "pgbouncer", f"{folder}/pgbouncer.ini"], stdout=log, stderr=log)
+        try:
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+            print("--- pgbouncer's log", Path(folder, "log").read_text(encoding="utf-8", errors="replace"), sep="\n")
+
+
+def test_refuses_a_pooler(docs, make_daemon, pooler):
+    daemon = make_daemon(dsn=docs.dsn(DAEMON_ROLE, "127.0.0.1", pooler))
+    daemon.wait_log("database.pooler")
