@@ -5,6 +5,7 @@
 #include "condemned.hpp"
 #include "doorbell.hpp"
 #include "outbox.hpp"
+#include "put.hpp"
 #include "store_access.hpp"
 
 namespace objectlink {
@@ -33,8 +34,7 @@ OBJECTLINK_FUNCTION(append_outbox) {
 
   lock_outbox();
   if (op != OutboxOp::unlink) {
-    // put() is SECURITY DEFINER: the privilege that counts is that of the user who called it.
-    check_store_access(parts, op == OutboxOp::put ? GetOuterUserId() : GetUserId());
+    check_store_access(parts, op == OutboxOp::put ? put_caller() : GetUserId());
     refuse_condemned(ref, parts);
   }
   OutboxRow row{.op = op, .attachment = std::nullopt, .ref = ref};

@@ -89,6 +89,25 @@ INSERT INTO document VALUES (10, '', 's3://docs/10'), (11, '', objectlink.put('d
 SELECT daemon.refused($$INSERT INTO document VALUES (12, '', 's3://other/12')$$);
 SELECT daemon.refused($$SELECT objectlink.put('other', 'x')$$);
 RESET ROLE;
+BEGIN;
+-- in a SECURITY DEFINER function, its owner's right counts: for who may use the store, and against who may not
+CREATE FUNCTION hand_in(content bytea) RETURNS objectlink.storage_ref LANGUAGE sql SECURITY DEFINER AS
+$$ INSERT INTO document VALUES (20, '', objectlink.put('docs', content, key => '20')) RETURNING file $$;
+ALTER FUNCTION hand_in OWNER TO objectlink_test_user;
+CREATE FUNCTION sneak_in(content bytea) RETURNS objectlink.storage_ref LANGUAGE sql SECURITY DEFINER AS
+$$ SELECT objectlink.put('docs', content, key => '21') $$;
+ALTER FUNCTION sneak_in OWNER TO objectlink_test_stranger;
+SET ROLE objectlink_test_stranger;
+SELECT hand_in('x');
+SELECT daemon.refused($$SELECT sneak_in('x')$$);
+RESET ROLE;
+SELECT daemon.refused($$SELECT sneak_in('x')$$);
+SET ROLE objectlink_test_user;
+SELECT daemon.refused($$SELECT sneak_in('x')$$);
+-- what failed in between changes nothing
+SELECT daemon.refused($$SELECT objectlink.put('docs', 'x', key => '.objectlink/x')$$);
+SELECT objectlink.put('docs', 'x', key => '22');
+ROLLBACK;
 -- unlinking needs no right on the store
 SET ROLE objectlink_test_stranger;
 UPDATE document SET file = NULL WHERE id = 10;

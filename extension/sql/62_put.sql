@@ -22,8 +22,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.is_proved(name, text, bytea) IS 'for put(): whether a store was proved to hold this content under this key; an error when it holds other content';
 
-CREATE FUNCTION objectlink.put(store name, content bytea, name text DEFAULT NULL, key text DEFAULT NULL,
-                               content_type text DEFAULT NULL) RETURNS objectlink.storage_ref
+-- What put() does, as the owner of the tables.
+CREATE FUNCTION objectlink.hand_over(store name, content bytea, name text, key text, content_type text) RETURNS objectlink.storage_ref
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -78,4 +78,9 @@ BEGIN
   END IF;
   RETURN v_ref;
 END $$;
+COMMENT ON FUNCTION objectlink.hand_over(name, bytea, text, text, text) IS 'for put(): checks the arguments and keeps the content';
+
+CREATE FUNCTION objectlink.put(store name, content bytea, name text DEFAULT NULL, key text DEFAULT NULL,
+                               content_type text DEFAULT NULL) RETURNS objectlink.storage_ref
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'objectlink_put';
 COMMENT ON FUNCTION objectlink.put(name, bytea, text, text, text) IS 'hands over content to be uploaded after commit; returns the ref to store in a row';
