@@ -24,7 +24,8 @@ class Daemon:
         self.log_file = folder / f"{name}.log"
         self.process = None
         self._arguments = list(arguments)
-        self._environment = {**clean_environment(), "HOME": str(folder), "UBSAN_OPTIONS": "print_stacktrace=1"}
+        self._environment = {**clean_environment(), "HOME": str(folder), "UBSAN_OPTIONS": "print_stacktrace=1",
+                             "LSAN_OPTIONS": f"print_suppressions=0:suppressions={ROOT}/test/sanitizer-suppressions"}
         if credentials is not None:
             self._environment |= {"AWS_ACCESS_KEY_ID": credentials.access_key,
                                   "AWS_SECRET_ACCESS_KEY": credentials.secret_key}
