@@ -25,6 +25,7 @@ constexpr milliseconds idle_fetch_interval{50};   // due times pass without anyb
 constexpr std::size_t settle_batch = 500;
 constexpr milliseconds settle_delay_max{20};
 constexpr milliseconds barrier_look_interval{5};
+constexpr seconds brake_look_interval{2};        // while a store is braked: whether somebody has released it
 constexpr seconds bucket_memory{60};              // how long an answer of the store proves that the bucket exists
 constexpr std::int64_t content_piece_bytes = 1 << 20;
 constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};   // a link whose object may still be on its way
@@ -55,7 +56,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
     : context_(context), identity_(std::move(identity)), options_(options), usable_at_(usable_at), health_(session_rng()()),
       removal_(*this, identity_.id, identity_.epoch) {
   set_options(options);
-  context_.metrics.set_store_state(identity_.name, "active");
+  show_state();
 }
 
 OwnedStore::~OwnedStore() {
@@ -69,7 +70,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   options_ = options;
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
-  if (!health_.is_paused()) context_.health.set_store_well(identity_.name);  // its options were refused before
+  if (!health_.is_paused()) show_state();  // its options were refused before
   context_.transport.configure(identity_.id, connection_of(options));
 }
 
@@ -79,6 +80,7 @@ bool OwnedStore::turn(Time now, Mood mood) {
   if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
   if (mood == Mood::normal || removal_.at_barrier()) progress |= removal_.turn(context_.database, now);
   for (const std::string& key : removal_.take_returned()) taken_.erase(key);
+  if (removal_.take_refused() || now >= next_brake_check_) check_brake(now);
   progress |= start_uploads();
   progress |= fetch(now);
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
@@ -210,8 +212,32 @@ void OwnedStore::store_answered() {
   next_full_fetch_ = {};
   next_fetch_ = {};
   log::info("store.resumed", "store answers again", {{"store", identity_.name}});
-  context_.health.set_store_well(identity_.name);
-  context_.metrics.set_store_state(identity_.name, "active");
+  show_state();
+}
+
+// Only condemning can find that there is too much, so a store that is not braked is not asked about.
+void OwnedStore::check_brake(Time now) {
+  const Rows rows = context_.database.query("SELECT braked, reason FROM objectlink.brake_of($1)", identity_.id);
+  const bool braked = rows.boolean(0, 0);
+  next_brake_check_ = braked ? now + brake_look_interval : Time::max();
+  if (braked == is_braked()) return;
+  if (braked) {
+    brake_reason_ = rows.string(0, 1);
+    log::error("store.braked", "too much is to be deleted at once: no deletion begins until release_brake()",
+               {{"store", identity_.name}, {"reason", *brake_reason_}});
+  } else {
+    brake_reason_.reset();
+    log::info("store.released", "deletions go on", {{"store", identity_.name}});
+    fetch_now();
+  }
+  if (!health_.is_paused()) show_state();
+}
+
+// Of a store that is not paused.
+void OwnedStore::show_state() {
+  if (brake_reason_) context_.health.set_store_broken(identity_.name, "deletions are braked: " + *brake_reason_);
+  else context_.health.set_store_well(identity_.name);
+  context_.metrics.set_store_state(identity_.name, brake_reason_ ? "braked" : "active");
 }
 
 bool OwnedStore::bucket_is_known() const { return bucket_seen_ && steady_clock::now() - *bucket_seen_ < bucket_memory; }

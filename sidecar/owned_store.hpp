@@ -64,6 +64,7 @@ class OwnedStore final : private Errand {
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const { return taken_.empty() && is_quiet() && !is_paused() && now >= usable_at_; }
   bool is_paused() const { return health_.is_paused(); }
+  bool is_braked() const { return brake_reason_.has_value(); }
 
   // Begins nothing any more, whatever the mood.
   void retire() { retired_ = true; }
@@ -86,6 +87,8 @@ class OwnedStore final : private Errand {
   void dispatch(Work work);
   bool start_uploads();
   void record_status();
+  void check_brake(Time now);
+  void show_state();
   void report_failure(const S3Error& error);
 
   SessionContext& context_;
@@ -112,6 +115,8 @@ class OwnedStore final : private Errand {
   bool fetch_all_ = false;
   std::optional<Time> bucket_seen_;
   std::optional<S3Error> last_failure_;
+  std::optional<std::string> brake_reason_;  // deletions are braked
+  Time next_brake_check_{};
   bool retired_ = false;
   bool status_changed_ = true;             // what the database says of the store is unknown at first
 };

@@ -60,10 +60,11 @@ bool Removal::condemn(Database& database, steady_clock::time_point now) {
     work.state = "deleting";
     work.attempts = 0;
   }
+  refused_ = refused_ || rows.empty();
   for (const std::string& key : keys) {
     const auto found = condemned_.find(key);
     if (found->second.state == "deleting") continue;
-    returned_.push_back(key);  // linked again before it was condemned
+    returned_.push_back(key);  // linked again before it was condemned, kept longer by now, held or braked
     condemned_.erase(found);
   }
   if (condemned_.empty()) return true;

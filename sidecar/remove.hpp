@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "barrier.hpp"
@@ -34,6 +35,9 @@ class Removal {
   std::size_t waiting() const { return added_.size() + issued_before_.size() + condemned_.size(); }
   bool at_barrier() const { return barrier_.has_value(); }
 
+  // Whether condemning gave nothing though there was something due, since the last call: the brake may be the reason.
+  bool take_refused() { return std::exchange(refused_, false); }
+
   // Objects that went back to the registry (linked again, blocked) since the last call: no longer this job's.
   std::vector<std::string> take_returned();
 
@@ -51,6 +55,7 @@ class Removal {
   std::optional<Barrier> barrier_;
   std::chrono::steady_clock::time_point barrier_since_{};
   std::vector<std::string> returned_;
+  bool refused_ = false;
 };
 
 // Sends the requests for objects whose deletion is issued, proves and settles them. One whose content waits for an upload

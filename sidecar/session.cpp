@@ -70,10 +70,11 @@ int Session::run() {
     wait(now);
   }
   const bool quiet = is_quiet();
-  const bool paused = std::any_of(stores_.begin(), stores_.end(), [](const auto& store) { return store.second->is_paused(); });
+  const bool stuck = std::any_of(stores_.begin(), stores_.end(),
+                                 [](const auto& store) { return store.second->is_paused() || store.second->is_braked(); });
   if (quiet) release_all();
   log::info("session.ended", quiet ? "stopped with nothing under way" : "stopped with requests under way", {{"worker", worker_}});
-  return quiet && !(context_.config.once && paused) ? exit_code::ok : exit_code::work_left;
+  return quiet && !(context_.config.once && stuck) ? exit_code::ok : exit_code::work_left;
 }
 
 bool Session::turn(Time now, bool stopping) {

@@ -27,6 +27,8 @@ struct StoreOptions {
   std::chrono::milliseconds orphan_grace = std::chrono::hours(24);
   std::uint32_t concurrency = 32;
   std::uint32_t max_attempts = 10;
+  std::uint32_t delete_limit = 100'000;
+  std::uint32_t delete_limit_share = 50;  // percent of the store's objects
   std::uint64_t part_size_bytes = 8ULL * 1024 * 1024;
   std::uint64_t multipart_threshold_bytes = 16ULL * 1024 * 1024;
 };

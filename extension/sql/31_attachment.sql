@@ -6,6 +6,8 @@ CREATE TABLE objectlink.attachment (
   column_name  name NOT NULL,
   attnum       smallint NOT NULL,
   store        name,
+  on_unlink    text NOT NULL DEFAULT 'delete' CHECK (on_unlink IN ('delete', 'keep')),
+  retention    interval CHECK (retention BETWEEN '0' AND '3650 days'),
   max_attempts int CHECK (max_attempts BETWEEN 1 AND 1000),
   attached_at  timestamptz NOT NULL DEFAULT now(),
   attached_by  name NOT NULL DEFAULT session_user,
@@ -15,6 +17,8 @@ CREATE UNIQUE INDEX attachment_live ON objectlink.attachment (relation, column_n
 COMMENT ON TABLE objectlink.attachment IS 'columns whose values link objects; a detached one stays as history';
 COMMENT ON COLUMN objectlink.attachment.attnum IS 'the column''s number in the relation, by which a rename is noticed';
 COMMENT ON COLUMN objectlink.attachment.store IS 'for a text column: the store that its keys are in; NULL for storage_ref';
+COMMENT ON COLUMN objectlink.attachment.on_unlink IS 'what becomes of an object that its rows no longer link: delete, or keep until somebody releases it';
+COMMENT ON COLUMN objectlink.attachment.retention IS 'how long an object is kept after such a row went; NULL: as the store says';
 COMMENT ON COLUMN objectlink.attachment.max_attempts IS 'tries that fail for a reason of the object itself before it is given up; NULL: as the store says';
 
 -- The relations of each attachment: the table itself, its partitions, its children, and theirs.

@@ -10,6 +10,9 @@ CREATE TABLE objectlink.object (
   wanted_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
   attachment_id int,
   unlinked_at   timestamptz,
+  held_reason   text,
+  keep_until    timestamptz,
+  admin_hold    text,
   attempts      int NOT NULL DEFAULT 0,
   due_at        timestamptz,
   size          bigint,
@@ -30,12 +33,21 @@ CREATE TABLE objectlink.object (
   -- A request to delete it may be on its way: it will never again be said to be there.
   CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting')
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL;
+-- What waits to be deleted has an index of its own: while a store's deletions are held or braked there may be millions
+-- of them, due and not to be touched, and all other work must be found without reading through them.
+CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL AND state <> 'unlinked';
+CREATE INDEX object_unlinked ON objectlink.object (store_id, due_at) WHERE state = 'unlinked';
+CREATE INDEX object_held ON objectlink.object (store_id, held_reason) WHERE held_reason IS NOT NULL;
+CREATE INDEX object_trouble ON objectlink.object (store_id, state)
+  WHERE state IN ('failed', 'missing', 'corrupt') OR state = 'unlinked' AND last_error IS NOT NULL OR state = 'deleting' AND attempts > 0;
 COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be and what was last proved of it';
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
 COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest transaction known to have unlinked it';
-COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did)';
+COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it; NULL: it is not held';
+COMMENT ON COLUMN objectlink.object.keep_until IS 'not deleted before, as the policies of all attachments say that ever unlinked it; infinity: kept; -infinity: a person has decided, and no policy is asked again';
+COMMENT ON COLUMN objectlink.object.admin_hold IS 'why an admin holds it, linked or not, until it is released';
+COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did): of several, the one that keeps it longest';
 COMMENT ON COLUMN objectlink.object.attempts IS 'tries in this state that failed for a reason of the object itself';
 COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next; NULL: nothing to do';
 COMMENT ON COLUMN objectlink.object.verified_at IS 'last proof that the store has it';

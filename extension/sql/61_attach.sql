@@ -163,8 +163,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.require_index(regclass, name, smallint, boolean, boolean) IS 'sees to the index by which a column is asked: uses one, creates it, or says which to create';
 
-CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL,
-                                  max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL) RETURNS int
+CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL, on_unlink text DEFAULT 'delete',
+                                  retention interval DEFAULT NULL, max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -172,10 +172,7 @@ DECLARE
   v_attnum smallint;
 BEGIN
   PERFORM objectlink.check_attachable(relation, column_name, store);
-  IF max_attempts NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'invalid max_attempts: %', max_attempts USING ERRCODE = 'invalid_parameter_value',
-      DETAIL = 'It must be between 1 and 1000.';
-  END IF;
+  PERFORM objectlink.check_policy(on_unlink, retention, max_attempts);
   -- No writer between the index, the triggers and the walk over the rows that are there already.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
   IF EXISTS (SELECT FROM objectlink.attachment a WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL) THEN
@@ -184,13 +181,13 @@ BEGIN
   END IF;
   SELECT a.attnum INTO v_attnum FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = column_name;
   PERFORM objectlink.require_index(relation, column_name, v_attnum, store IS NOT NULL, create_index);
-  INSERT INTO objectlink.attachment (relation, column_name, attnum, store, max_attempts)
-    VALUES (relation, column_name, v_attnum, store, max_attempts) RETURNING id INTO v_id;
+  INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts)
+    VALUES (relation, column_name, v_attnum, store, on_unlink, retention, max_attempts) RETURNING id INTO v_id;
   PERFORM objectlink.complete_triggers(v_id);
   INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.attach(regclass, name, name, int, boolean) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
+COMMENT ON FUNCTION objectlink.attach(regclass, name, name, text, interval, int, boolean) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
 
 CREATE FUNCTION objectlink.detach(relation regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -2,7 +2,7 @@
 -- is not the order of commits: an event says which key to look at, the rows say whether it is linked.
 
 CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid,
-                                   unlink_at timestamptz, put_at timestamptz);
+                                   unlink_at timestamptz, put_at timestamptz, unlinked_by int[]);
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox says of one ref';
 
 -- What a key should be, given what it is and what the rows say. NULL as the old state: not known yet.
@@ -37,7 +37,9 @@ BEGIN
       RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref, o.role, o.at
   ), per_ref AS (
     SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id), max(g.role),
-            max(g.at) FILTER (WHERE g.op = 'U'), max(g.at) FILTER (WHERE g.op = 'P'))::objectlink.touched AS t
+            max(g.at) FILTER (WHERE g.op = 'U'), max(g.at) FILTER (WHERE g.op = 'P'),
+            -- All of them: each has a policy of its own, and the most conservative wins.
+            array_agg(DISTINCT g.attachment_id) FILTER (WHERE g.op = 'U'))::objectlink.touched AS t
     FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref
   )
   SELECT count(*), max(g.tid),
@@ -67,17 +69,18 @@ DECLARE
   v_store record;
 BEGIN
   SELECT array_agg((t).ref) INTO v_refs FROM unnest(p_touched) t;
-  SELECT array_agg(l.ref), array_agg(l.attachment_id) FILTER (WHERE l.ref IS NOT NULL), coalesce(bool_or(l.ref IS NULL), false)
-    INTO v_linked_refs, v_links, v_doubt
-    FROM (SELECT q.ref, max(q.attachment_id) AS attachment_id FROM objectlink.linked(v_refs) q GROUP BY q.ref) l;
-  v_linked_refs := array_remove(v_linked_refs, NULL);
+  SELECT array_agg(l.ref) FILTER (WHERE l.ref IS NOT NULL), array_agg(l.attachment_id) FILTER (WHERE l.ref IS NOT NULL),
+         coalesce(bool_or(l.ref IS NULL), false)
+    INTO v_linked_refs, v_links, v_doubt FROM objectlink.linked(v_refs) l;
   IF v_doubt THEN
     -- Unlinked, or only not to be seen now: looked at again by a later batch.
     INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role)
-    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), o.at, (t).role
+    SELECT o.op, o.attachment_id, (t).ref, pg_current_xact_id(), o.at, (t).role
     FROM unnest(p_touched) t
-    CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink, (t).unlink_at), ('L', (t).link, now()), ('P', (t).put, (t).put_at)) AS o (op, said, at)
-    WHERE o.said AND ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
+    CROSS JOIN LATERAL (SELECT 'U'::"char", u, (t).unlink_at FROM unnest((t).unlinked_by) u
+                        UNION ALL SELECT 'L', (t).attachment_id, now() WHERE (t).link
+                        UNION ALL SELECT 'P', (t).attachment_id, (t).put_at WHERE (t).put) AS o (op, attachment_id, at)
+    WHERE ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
     GET DIAGNOSTICS v_postponed = ROW_COUNT;
   END IF;
 
@@ -95,60 +98,91 @@ BEGIN
       CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = v_store.id AND o.key = k.key FOR UPDATE) AS locked;
 
     WITH link AS MATERIALIZED (
-      SELECT * FROM unnest(v_linked_refs, v_links) AS l (ref, attachment_id)
+      -- Of several attachments the one that keeps it longest: when that one is truncated its objects are found by it.
+      SELECT DISTINCT ON (l.ref) l.ref, l.attachment_id
+      FROM unnest(v_linked_refs, v_links) AS l (ref, attachment_id)
+      LEFT JOIN objectlink.attachment a ON a.id = l.attachment_id
+      WHERE objectlink.store(l.ref) = v_store.name
+      ORDER BY l.ref, l.attachment_id IS NULL,
+               objectlink.kept_until(a.on_unlink, a.retention, false, v_store.retention, now()) DESC, l.attachment_id DESC
+    ), promise AS MATERIALIZED (
+      -- How long those that unlinked it want it kept: from now, not from when their transactions began. Who goes back to
+      -- just before the commit must find it for as long.
+      SELECT (t).ref, max(objectlink.kept_until(a.on_unlink, a.retention, a.detached_at IS NOT NULL, v_store.retention, clock_timestamp())) AS keep_until
+      FROM unnest(p_touched) t CROSS JOIN LATERAL unnest((t).unlinked_by) AS u (id) LEFT JOIN objectlink.attachment a ON a.id = u.id
+      WHERE objectlink.store((t).ref) = v_store.name
+      GROUP BY (t).ref
     ), want AS MATERIALIZED (
       SELECT objectlink.key((t).ref) AS key, t AS touched, l.attachment_id,
              -- A column that could not be asked may hold the key: without an unlink, believe the link.
-             l.ref IS NOT NULL OR (v_doubt AND (t).link) AS linked
+             l.ref IS NOT NULL OR (v_doubt AND (t).link) AS linked, p.keep_until
       FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(pg_catalog.=) (t).ref
+      LEFT JOIN promise p ON p.ref OPERATOR(pg_catalog.=) (t).ref
       WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND l.ref IS NULL AND ((t).unlink OR NOT (t).link))
     ), was AS MATERIALIZED (
       SELECT o.* FROM unnest(v_keys) AS k (key)
-      CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id, i.unlinked_at FROM objectlink.object i
+      CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id, i.unlinked_at, i.keep_until, i.admin_hold, i.held_reason FROM objectlink.object i
                           WHERE i.store_id = v_store.id AND i.key = k.key OFFSET 0) AS o
+    ), next AS MATERIALIZED (
+      SELECT w.*, b.key IS NOT NULL AS known, b.state AS from_state, b.attachment_id AS was_attachment_id, b.unlinked_at, b.admin_hold, b.held_reason,
+             s.to_state,
+             -- Unlinked, and nobody said so yet: the unlink itself is still to come, and knows better.
+             greatest(b.keep_until, coalesce(w.keep_until, CASE WHEN s.to_state = 'unlinked' AND b.state IS DISTINCT FROM 'unlinked'
+                                                                THEN clock_timestamp() + v_store.retention END)) AS kept_until
+      FROM want w LEFT JOIN was b USING (key)
+      CROSS JOIN LATERAL (SELECT objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state) s
     ), change AS MATERIALIZED (
-      SELECT v_store.id AS store_id, w.key, b.state AS from_state,
-             objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state,
-             coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE b.attachment_id END, (w.touched).attachment_id) AS attachment_id,
-             b.attachment_id AS was_attachment_id, (w.touched).put AS put, (w.touched).role AS role,
+      SELECT v_store.id AS store_id, w.key, w.from_state, w.to_state, w.kept_until,
+             CASE WHEN w.to_state = 'unlinked'
+                  THEN coalesce(w.admin_hold, CASE WHEN w.kept_until = 'infinity' THEN objectlink.keep_text() END,
+                                CASE WHEN w.from_state = 'unlinked' THEN w.held_reason END) END AS held_reason,
+             coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE w.was_attachment_id END, (w.touched).attachment_id) AS attachment_id,
+             w.was_attachment_id, (w.touched).put AS put, (w.touched).role AS role,
              (w.touched).unlink_at,
              -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key. Not if it
              -- was unlinked since: what is said of a put may be read later than what became of it.
-             CASE WHEN (w.touched).put_at > coalesce(greatest((w.touched).unlink_at, b.unlinked_at), '-infinity')
+             CASE WHEN (w.touched).put_at > coalesce(greatest((w.touched).unlink_at, w.unlinked_at), '-infinity')
                   THEN objectlink.reservation_time() ELSE interval '0' END AS reservation,
              CASE WHEN w.linked THEN CASE WHEN (w.touched).put THEN 'put' ELSE 'link' END
                   WHEN (w.touched).unlink THEN 'unlink' WHEN (w.touched).put THEN 'put' ELSE 'link withdrawn' END AS cause
-      FROM want w LEFT JOIN was b USING (key)
+      FROM next w
       -- What an old row says of a key that is not ours is not taken over, and so never deleted.
-      WHERE b.key IS NOT NULL OR objectlink.key_is_ours(v_store.prefix, w.key)
+      WHERE w.known OR objectlink.key_is_ours(v_store.prefix, w.key)
       ORDER BY w.key COLLATE "C"
     ), inserted AS (
-      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, unlinked_at, due_at)
-      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.unlink_at,
-             clock_timestamp() + CASE c.to_state WHEN 'unlinked' THEN greatest(v_store.retention, c.reservation)
-                                                 WHEN 'reserved' THEN objectlink.reservation_time()
-                                                 ELSE interval '0' END
+      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, unlinked_at, keep_until, held_reason, due_at)
+      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.unlink_at, c.kept_until, c.held_reason,
+             CASE WHEN c.held_reason IS NOT NULL THEN NULL
+                  WHEN c.to_state = 'unlinked' THEN greatest(c.kept_until, clock_timestamp() + c.reservation)
+                  WHEN c.to_state = 'reserved' THEN clock_timestamp() + objectlink.reservation_time()
+                  ELSE clock_timestamp() END
       FROM change c WHERE c.from_state IS NULL
     ), updated AS (
       UPDATE objectlink.object o
       SET state = c.to_state, since = clock_timestamp(), wanted_since = clock_timestamp(), attachment_id = c.attachment_id, attempts = 0,
           unlinked_at = greatest(o.unlinked_at, c.unlink_at), error_class = NULL, error_code = NULL, last_error = NULL,
-          due_at = CASE c.to_state WHEN 'unlinked' THEN clock_timestamp() + greatest(v_store.retention, c.reservation)
-                                   WHEN 'pending' THEN clock_timestamp() END
+          keep_until = c.kept_until, held_reason = c.held_reason,
+          due_at = CASE WHEN c.held_reason IS NOT NULL THEN NULL
+                        WHEN c.to_state = 'unlinked' THEN greatest(c.kept_until, clock_timestamp() + c.reservation)
+                        WHEN c.to_state = 'pending' THEN clock_timestamp() END
       FROM change c
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state <> c.to_state
     ), moved AS (
       UPDATE objectlink.object o
-      SET attachment_id = c.attachment_id, unlinked_at = greatest(o.unlinked_at, c.unlink_at),
+      SET attachment_id = c.attachment_id, unlinked_at = greatest(o.unlinked_at, c.unlink_at), keep_until = c.kept_until, held_reason = c.held_reason,
           due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp()
-                        WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN greatest(o.due_at, clock_timestamp() + c.reservation)
-                        ELSE o.due_at END,
+                        WHEN c.to_state <> 'unlinked' THEN o.due_at
+                        WHEN c.held_reason IS NOT NULL THEN NULL
+                        ELSE greatest(o.due_at, c.kept_until, CASE WHEN c.reservation > interval '0' THEN clock_timestamp() + c.reservation END) END,
           -- Held now for a reason, and no longer because a try has to be repeated.
-          last_error = CASE WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN NULL ELSE o.last_error END
+          last_error = CASE WHEN c.to_state = 'unlinked' AND (c.reservation > interval '0' OR c.held_reason IS NOT NULL OR c.kept_until > clock_timestamp())
+                            THEN NULL ELSE o.last_error END
       FROM change c
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
         AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked'))
-             OR (c.to_state = 'unlinked' AND c.unlink_at > coalesce(o.unlinked_at, '-infinity')))
+             OR (c.to_state = 'unlinked' AND c.unlink_at > coalesce(o.unlinked_at, '-infinity'))
+             -- Still linked by another row: what this one's policy has promised counts when that one goes.
+             OR (c.kept_until > clock_timestamp() AND c.kept_until > coalesce(o.keep_until, '-infinity')))
     )
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, actor)
     SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id,

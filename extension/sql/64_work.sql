@@ -15,6 +15,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SE
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_stopped boolean := objectlink.deletions_stopped(p_store);
   v_max_attempts int := coalesce(objectlink.store_option(v_store, 'max_attempts')::int, 10);
 BEGIN
   RETURN QUERY
@@ -23,9 +24,15 @@ BEGIN
            o.size, o.etag, o.version_id, o.issued_at, o.issued_epoch,
            p.size, p.sha256, p.md5, coalesce(p.content_type, o.content_type), p.chosen_key,
            CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END
-    FROM (SELECT * FROM objectlink.object i
-          WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now
-          ORDER BY i.due_at LIMIT p_limit) o
+    FROM (SELECT * FROM (
+            (SELECT * FROM objectlink.object i
+             WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now AND i.state <> 'unlinked'
+             ORDER BY i.due_at LIMIT p_limit)
+            UNION ALL
+            (SELECT * FROM objectlink.object i
+             WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now AND i.state = 'unlinked' AND NOT v_stopped
+             ORDER BY i.due_at LIMIT p_limit)) AS both_kinds
+          ORDER BY both_kinds.due_at LIMIT p_limit) o
     -- Of content that was never proved to be in the store, a deletion has to know what it would be.
     LEFT JOIN objectlink.payload p ON (o.state = 'pending' OR o.state IN ('unlinked', 'deleting') AND o.verified_at IS NULL)
       AND p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, o.key)
@@ -50,7 +57,8 @@ BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   -- Not deleted here: it goes the way of every unlinked object, which asks the rows once more.
   WITH expired AS (
-    UPDATE objectlink.object o SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp()
+    UPDATE objectlink.object o
+    SET state = 'unlinked', since = clock_timestamp(), held_reason = o.admin_hold, due_at = CASE WHEN o.admin_hold IS NULL THEN clock_timestamp() END
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved' AND o.due_at <= clock_timestamp()
     RETURNING o.key, o.attachment_id
@@ -72,8 +80,12 @@ BEGIN
   -- greatest() would make 0 of NULL.
   SELECT CASE WHEN count(*) > 0 THEN greatest(0, ceil(extract(epoch FROM min(d.due_at) - clock_timestamp()) * 1000)) END INTO due_in_ms
     FROM unnest(p_stores) AS s (id)
-    CROSS JOIN LATERAL (SELECT o.due_at FROM objectlink.object o
-                        WHERE o.store_id = s.id AND o.due_at IS NOT NULL ORDER BY o.due_at LIMIT 1) d;
+    CROSS JOIN LATERAL (
+      (SELECT o.due_at FROM objectlink.object o
+       WHERE o.store_id = s.id AND o.due_at IS NOT NULL AND o.state <> 'unlinked' ORDER BY o.due_at LIMIT 1)
+      UNION ALL
+      (SELECT o.due_at FROM objectlink.object o
+       WHERE o.store_id = s.id AND o.due_at IS NOT NULL AND o.state = 'unlinked' AND NOT objectlink.deletions_stopped(s.id) ORDER BY o.due_at LIMIT 1)) d;
   SELECT md5(string_agg(concat_ws(' ', v.name, v.options), E'\n' ORDER BY v.name)) INTO settings FROM objectlink.server v;
 END $$;
 COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings';

@@ -5,16 +5,24 @@ CREATE FUNCTION objectlink.condemn(p_store int, p_epoch bigint, p_keys text[]) R
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
-  v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_store name;
+  v_keys text[];
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  -- The store first, then its objects in the order of keys: so does everybody who holds or releases.
+  SELECT s.name INTO v_store FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
+  IF objectlink.deletions_stopped(p_store) THEN
+    RETURN;
+  END IF;
+  v_keys := objectlink.lock_due(p_store, p_keys);
+  IF NOT objectlink.brake_lets_pass(p_store, cardinality(v_keys)) THEN
+    RETURN;
+  END IF;
   RETURN QUERY
     WITH due AS MATERIALIZED (
       -- Key by key, here and below: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
-      SELECT p_store AS store_id, o.* FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
-      CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i
-                          WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'unlinked' AND i.due_at <= clock_timestamp()
-                          FOR UPDATE) AS o
+      SELECT p_store AS store_id, o.* FROM unnest(v_keys) AS w (key)
+      CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i WHERE i.store_id = p_store AND i.key = w.key OFFSET 0) AS o
     ), changed AS (
       UPDATE objectlink.object o
       SET state = 'deleting', since = clock_timestamp(), attempts = 0, issued_at = NULL, issued_epoch = NULL, due_at = clock_timestamp(),
@@ -68,6 +76,7 @@ DECLARE
   v_count int;
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
   WITH changed AS (
     UPDATE objectlink.object o
     SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp() + p_retry_ms * interval '1 ms', last_error = p_reason
@@ -83,6 +92,7 @@ BEGIN
     FROM changed d RETURNING 1
   )
   SELECT count(*) INTO v_count FROM logged;
+  PERFORM objectlink.uncount_deletions(p_store, v_count);
   RETURN v_count;
 END $$;
 COMMENT ON FUNCTION objectlink.uncondemn(int, bigint, text[], bigint, text) IS 'for the owner of a store: takes the mark of keys back and tries later';
@@ -101,16 +111,24 @@ DECLARE
   v_refs objectlink.storage_ref[];
   v_linked text[];
   v_busy text[];
+  v_kept text[];
   v_unknown text;
 BEGIN
   IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
     RAISE EXCEPTION 'issue() needs synchronous_commit at least on' USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
   v_keys := ARRAY(SELECT o.key FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
                   CROSS JOIN LATERAL (SELECT i.key FROM objectlink.object i
                                       WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'deleting' AND i.issued_at IS NULL
                                       FOR UPDATE) AS o);
+  -- Another row's unlink, with a policy that keeps the object longer, may have been applied after the mark.
+  SELECT array_agg(o.key) INTO v_kept FROM unnest(v_keys) AS w (key)
+    CROSS JOIN LATERAL (SELECT i.key FROM objectlink.object i
+                        WHERE i.store_id = p_store AND i.key = w.key AND (i.keep_until > clock_timestamp() OR i.admin_hold IS NOT NULL) OFFSET 0) AS o;
+  PERFORM objectlink.take_back_kept(p_store, v_kept, 'not now', 'kept by a policy');
+  v_keys := ARRAY(SELECT k FROM unnest(v_keys) k WHERE NOT k = ANY (coalesce(v_kept, '{}')));
   v_refs := ARRAY(SELECT objectlink.storage_ref(v_store::text, k) FROM unnest(v_keys) k);
 
   SELECT array_agg(DISTINCT objectlink.key(l.ref)) FILTER (WHERE l.ref IS NOT NULL), max(l.unknown)
@@ -133,6 +151,7 @@ BEGIN
   )
   INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
     SELECT p_store, b.key, 'deleting', b.state, 'still linked', b.attachment_id FROM back b;
+  PERFORM objectlink.uncount_deletions(p_store, cardinality(v_linked));
   v_keys := ARRAY(SELECT k FROM unnest(v_keys) k WHERE NOT k = ANY (v_linked));
 
   IF v_unknown IS NOT NULL THEN

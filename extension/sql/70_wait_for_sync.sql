@@ -11,9 +11,14 @@ BEGIN
     SELECT s.kind || ' walk', NULL, NULL FROM objectlink.scan s WHERE s.queued_at <= p_since
     UNION ALL
     SELECT r.state, t.name, r.key FROM objectlink.object r JOIN objectlink.store t ON t.id = r.store_id
-    WHERE r.due_at IS NOT NULL AND r.wanted_since <= p_since
-      -- Unlinked and due only later is settled when a policy holds it, not when a try has to be repeated.
-      AND (r.state IN ('pending', 'deleting') OR r.state = 'unlinked' AND (r.due_at <= p_since OR r.last_error IS NOT NULL));
+    WHERE r.due_at IS NOT NULL AND r.state <> 'unlinked' AND r.wanted_since <= p_since AND r.state IN ('pending', 'deleting')
+    UNION ALL
+    SELECT CASE WHEN t.braked_at IS NULL THEN r.state ELSE 'unlinked (deletions are braked)' END, t.name, r.key
+    FROM objectlink.object r JOIN objectlink.store t ON t.id = r.store_id
+    -- Unlinked and due only later is settled when a policy holds it, not when a try has to be repeated. What an admin
+    -- holds is settled; what the brake holds is not: nobody has decided about it.
+    WHERE r.state = 'unlinked' AND r.due_at IS NOT NULL AND r.wanted_since <= p_since AND t.held_at IS NULL
+      AND (r.due_at <= p_since OR r.last_error IS NOT NULL);
 END $$;
 COMMENT ON FUNCTION objectlink.unsettled(xid8, timestamptz) IS 'what was committed before a moment and is not settled yet';
 
@@ -57,6 +62,8 @@ BEGIN
         DETAIL = (SELECT format('%s still to be settled; among them: %s.', count(*), min(concat_ws(' in store ', u.what, u.store)))
                   FROM objectlink.unsettled(v_before, coalesce(v_since, clock_timestamp())) u),
         HINT = CASE WHEN NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'No objectlinkd is connected to this database.'
+                    WHEN EXISTS (SELECT FROM objectlink.store s WHERE s.braked_at IS NOT NULL) THEN
+                      'Deletions are braked; see views objectlink.problems and objectlink.deletions.'
                     ELSE 'See views objectlink.consistency and objectlink.objects.' END;
     END IF;
     PERFORM pg_sleep(v_sleep_s);

@@ -24,7 +24,7 @@ FROM objectlink.live_worker w;
 COMMENT ON VIEW objectlink.workers IS 'daemons that are connected now, and what they own';
 
 CREATE VIEW objectlink.attachments WITH (security_barrier) AS
-SELECT a.id, a.relation, a.column_name, a.store, a.max_attempts, a.attached_at, a.attached_by,
+SELECT a.id, a.relation, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, a.attached_at, a.attached_by,
        EXISTS (SELECT FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS linking_existing_rows,
        (SELECT sum(s.done) FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS existing_rows_linked,
        (SELECT min(s.last_error) FROM objectlink.scan s WHERE s.attachment_id = a.id) AS last_error
@@ -75,8 +75,9 @@ SELECT s.name AS store,
        clock_timestamp() - min(o.since) FILTER (WHERE o.state IN ('pending', 'deleting')) AS oldest_unsettled,
        CASE WHEN NOT EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name) THEN 'no server'
             WHEN EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name AND NOT v.options ?& ARRAY['endpoint', 'bucket']) THEN 'incomplete'
+            WHEN s.braked_at IS NOT NULL THEN 'braked'
             ELSE s.status END AS status,
-       s.status_since, s.error_code, s.error_message
+       coalesce(s.braked_at, s.status_since) AS status_since, s.error_code, coalesce(s.brake_reason, s.error_message) AS error_message
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
   (SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE')

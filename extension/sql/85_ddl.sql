@@ -34,7 +34,7 @@ BEGIN
   -- A partition that was detached, a child that no longer inherits: its rows link as before, so it gets an attachment
   -- of its own. Its parts, if it has any, only lose the triggers of the old one.
   FOR v_at IN
-    SELECT t.id, t.relid, a.column_name, a.store, a.max_attempts, c.attnum, c.attinhcount = 0 AS stands_alone
+    SELECT t.id, t.relid, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, c.attnum, c.attinhcount = 0 AS stands_alone
     FROM (SELECT x.id, g.tgrelid AS relid FROM objectlink.attachment x
           JOIN pg_trigger g ON g.tgname = format('objectlink_truncate_%s', x.id) AND g.tgfoid = 'objectlink.truncate_trigger'::regproc
           WHERE x.detached_at IS NULL
@@ -50,8 +50,8 @@ BEGIN
       EXECUTE format('DROP TRIGGER %I ON %s', v_trigger, v_at.relid::regclass);
     END LOOP;
     IF v_at.stands_alone THEN
-      INSERT INTO objectlink.attachment (relation, column_name, attnum, store, max_attempts)
-        VALUES (v_at.relid, v_at.column_name, v_at.attnum, v_at.store, v_at.max_attempts)
+      INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts)
+        VALUES (v_at.relid, v_at.column_name, v_at.attnum, v_at.store, v_at.on_unlink, v_at.retention, v_at.max_attempts)
         ON CONFLICT (relation, column_name) WHERE detached_at IS NULL DO NOTHING RETURNING id INTO v_id;
       IF FOUND THEN
         PERFORM objectlink.complete_triggers(v_id);

@@ -1,4 +1,4 @@
--- Who may do what. Public: the type, put() (it checks USAGE on the server), waiting and the views.
+-- Who may do what. Public: the type, put() (it checks USAGE on the server), waiting, the views and what they call.
 -- Everything else is granted to roles by the three functions below.
 
 CREATE FUNCTION objectlink.functions_of(p_kind text) RETURNS regprocedure[]
@@ -8,11 +8,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
     WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker',
       'acquire', 'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved', 'settle',
-      'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
+      'condemn', 'brake_of', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable',
-      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query']
+      'check_store', 'check_policy', 'alter_attachment', 'hold_deletions', 'release_deletions', 'expedite_deletions', 'release_brake', 'require_index', 'index_at_once_bytes', 'asking_query']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'apply_touched', 'next_state', 'append_outbox',
       'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
+      'kept_until', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window', 'brake_count_interval',
+      'brake_due_max', 'brake_known_max', 'brake_share_from', 'brake_lets_pass', 'uncount_deletions',
       'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked']
     END)
 $$;
@@ -71,4 +73,5 @@ END $$;
 
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
-  objectlink.workers, objectlink.attachments, objectlink.server TO PUBLIC;
+  objectlink.workers, objectlink.attachments, objectlink.server,
+  objectlink.deletions, objectlink.deletions_by_store, objectlink.problems TO PUBLIC;
