@@ -76,8 +76,9 @@ SET client_min_messages = warning;
 DROP ROLE IF EXISTS objectlink_test_anybody;
 RESET client_min_messages;
 CREATE ROLE objectlink_test_anybody;
+GRANT USAGE ON SCHEMA daemon TO objectlink_test_anybody;
 SET ROLE objectlink_test_anybody;
-:problems
+SELECT daemon.refused('SELECT * FROM objectlink.problems');
 SELECT * FROM objectlink.deletions;
 SELECT * FROM objectlink.deletions_by_store;
 RESET ROLE;

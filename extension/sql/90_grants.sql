@@ -1,4 +1,4 @@
--- Who may do what. Public: the type, put() (it checks USAGE on the server), waiting, the views and what they call.
+-- Who may do what. Public: the type, put() (it checks USAGE on the server), waiting and the views.
 -- Everything else is granted to roles by the three functions below.
 
 CREATE FUNCTION objectlink.functions_of(p_kind text) RETURNS regprocedure[]
@@ -11,6 +11,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'condemn', 'brake_of', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable',
       'check_store', 'check_policy', 'alter_attachment', 'hold_deletions', 'release_deletions', 'expedite_deletions', 'release_brake', 'require_index', 'index_at_once_bytes', 'asking_query']
+    -- What view problems calls: a view's functions are called with the rights of who reads it.
+    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'apply_touched', 'next_state', 'append_outbox',
       'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
       'kept_until', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window', 'brake_count_interval',
@@ -18,7 +20,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked']
     END)
 $$;
-COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, or for objectlink itself';
+COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';
 
 CREATE FUNCTION objectlink.grant_execute(p_role regrole, p_functions regprocedure[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -45,6 +47,7 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
   EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
+  PERFORM objectlink.grant_execute(role, objectlink.functions_of('reader'));
 END $$;
 COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects and events, whatever tables it may read';
 
@@ -64,7 +67,7 @@ DECLARE
   v_function regprocedure;
 BEGIN
   FOR v_function IN
-    SELECT unnest(objectlink.functions_of('daemon') || objectlink.functions_of('admin') || objectlink.functions_of('internal'))
+    SELECT unnest(objectlink.functions_of('daemon') || objectlink.functions_of('admin') || objectlink.functions_of('reader') || objectlink.functions_of('internal'))
     UNION SELECT 'objectlink.grant_execute(regrole, regprocedure[])'::regprocedure
   LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
@@ -74,4 +77,4 @@ END $$;
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server,
-  objectlink.deletions, objectlink.deletions_by_store, objectlink.problems TO PUBLIC;
+  objectlink.deletions, objectlink.deletions_by_store TO PUBLIC;
