@@ -113,7 +113,7 @@ SELECT count(*) FROM objectlink.condemned;
 SELECT from_state, to_state, cause, detail FROM objectlink.event ORDER BY id DESC LIMIT 1;
 -- it waits for a policy, not because a try has to be repeated
 CALL objectlink.wait_for_sync('1 second');
--- TRUNCATE knows the keys only from the registry: the careful one is the one that is recorded
+-- TRUNCATE knows the keys only from the registry, which records all that link them
 CALL daemon.forget();
 SELECT daemon.link('{long,plain}', '{x}'), daemon.link('{archive,plain}', '{y}');
 :kept
@@ -122,6 +122,34 @@ SELECT daemon.apply(), daemon.walk(), daemon.apply();
 :kept
 TRUNCATE plain;
 SELECT daemon.apply(), daemon.walk(), daemon.apply();
+:kept
+-- whichever of them is careful by then
+CALL daemon.forget();
+SELECT objectlink.alter_attachment('long', 'file', retention => '0') > 0;
+SELECT daemon.link('{long,plain}', '{x}');
+:kept
+SELECT objectlink.alter_attachment('long', 'file', retention => '30 days') > 0;
+TRUNCATE long;
+SELECT daemon.apply(), daemon.walk(), daemon.apply();
+DELETE FROM plain;
+SELECT daemon.apply();
+:kept
+-- also one that linked the key a moment ago, so that its link is not applied when it is truncated
+CALL daemon.forget();
+SELECT daemon.link('{plain}', '{x}');
+INSERT INTO archive VALUES (1, 's3://docs/x');
+TRUNCATE archive;
+SELECT daemon.apply(), daemon.walk(), daemon.apply();
+DELETE FROM plain;
+SELECT daemon.apply();
+:kept
+-- but not one that still links it: another row, or the same one elsewhere
+CALL daemon.forget();
+SELECT daemon.link('{archive,archive,long}', '{x}');
+DELETE FROM archive WHERE id = 1;
+UPDATE long SET file = 's3://docs/y';
+UPDATE long SET file = 's3://docs/x';
+SELECT daemon.apply();
 :kept
 -- a question that has to be put again forgets no policy
 CALL daemon.forget();

@@ -13,6 +13,7 @@ CREATE TABLE objectlink.object (
   held_reason   text,
   keep_until    timestamptz,
   admin_hold    text,
+  linked_by     int[],
   attempts      int NOT NULL DEFAULT 0,
   due_at        timestamptz,
   size          bigint,
@@ -45,8 +46,9 @@ COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state'
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
 COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest transaction known to have unlinked it';
 COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it; NULL: it is not held';
-COMMENT ON COLUMN objectlink.object.keep_until IS 'not deleted before, as the policies of all attachments say that ever unlinked it; infinity: kept; -infinity: a person has decided, and no policy is asked again';
+COMMENT ON COLUMN objectlink.object.keep_until IS 'not deleted before, as the policies of all attachments say that linked it and no longer do; infinity: kept; -infinity: a person has decided, and no policy is asked again';
 COMMENT ON COLUMN objectlink.object.admin_hold IS 'why an admin holds it, linked or not, until it is released';
+COMMENT ON COLUMN objectlink.object.linked_by IS 'the attachments by which rows link it, if there are several; NULL: at most attachment_id does';
 COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did): of several, the one that keeps it longest';
 COMMENT ON COLUMN objectlink.object.attempts IS 'tries in this state that failed for a reason of the object itself';
 COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next; NULL: nothing to do';

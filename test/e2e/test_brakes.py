@@ -106,6 +106,22 @@ def test_a_daemon_that_is_killed_and_its_successor_are_braked_too(limited, daemo
     limited.assert_in_step(marks_held=True)
 
 
+def test_an_outage_while_braked_does_not_hide_the_brake(limited, proxy, daemon):
+    truncate_too_much(limited, daemon)
+    proxy.refuse()
+    limited.put_fresh(3)
+    eventually(lambda: daemon.metric("objectlink_store_state", store="docs", state="paused") == 1)
+    assert "deletions are braked" not in daemon.http("/healthz")[1]  # the outage comes first: it stops everything
+    assert {row.what for row in limited.pg.run("SELECT what FROM objectlink.problems")} >= {"deletions braked", "store paused"}
+    proxy.accept()
+    eventually(lambda: daemon.metric("objectlink_store_state", store="docs", state="braked") == 1)
+    assert daemon.http("/healthz")[0] == 503 and "deletions are braked" in daemon.http("/healthz")[1]
+    limited.pg.run("SELECT objectlink.release_brake('docs')")
+    limited.sync()
+    eventually(lambda: daemon.http("/healthz")[0] == 200)
+    limited.assert_in_step(marks_held=True)
+
+
 def test_once_says_that_work_is_left(limited, daemon):
     left = truncate_too_much(limited, daemon)
     daemon.stop()
