@@ -28,8 +28,8 @@ DECLARE
   v_called timestamptz := clock_timestamp();
   v_until timestamptz := v_called + timeout;
   v_before xid8;
-  v_round timestamptz := v_called;
-  v_second boolean := false;
+  v_queued timestamptz := v_called;
+  v_round int := 1;
   v_since timestamptz;
   v_sleep_s double precision := 0.005;
 BEGIN
@@ -43,15 +43,16 @@ BEGIN
   -- Older than every transaction still to come; the rows of this transaction itself can't be waited for.
   v_before := coalesce(pg_current_xact_id_if_assigned(), pg_snapshot_xmax(pg_current_snapshot()));
   LOOP
-    -- Applying the outbox may begin a walk, and a walk appends to the outbox again: so two rounds, the second for what
-    -- walks have appended by the end of the first. After that, all of it has entered the state it led to.
+    -- Applying the outbox may begin a walk, and a walk appends to the outbox again, perhaps to a page that the drainer
+    -- has passed already. So three rounds: the outbox; the walks it has begun; what they have appended. After that, all of it
+    -- has entered the state it led to.
     IF v_since IS NULL AND NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.xid < v_before)
-       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_round) THEN
-      IF v_second THEN
+       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_queued) THEN
+      IF v_round = 3 THEN
         v_since := clock_timestamp();
       ELSE
-        v_second := true;
-        v_round := clock_timestamp();
+        v_queued := CASE v_round WHEN 1 THEN clock_timestamp() ELSE v_queued END;
+        v_round := v_round + 1;
         v_before := pg_snapshot_xmax(pg_current_snapshot());
         CONTINUE;
       END IF;
