@@ -112,7 +112,7 @@ def test_an_outage_while_braked_does_not_hide_the_brake(limited, proxy, daemon):
     limited.put_fresh(3)
     eventually(lambda: daemon.metric("objectlink_store_state", store="docs", state="paused") == 1)
     assert "deletions are braked" not in daemon.http("/healthz")[1]  # the outage comes first: it stops everything
-    assert {row.what for row in limited.pg.run("SELECT what FROM objectlink.problems")} >= {"deletions braked", "store paused"}
+    eventually(lambda: {row.what for row in limited.pg.run("SELECT what FROM objectlink.problems")} >= {"deletions braked", "store paused"})
     proxy.accept()
     eventually(lambda: daemon.metric("objectlink_store_state", store="docs", state="braked") == 1)
     assert daemon.http("/healthz")[0] == 503 and "deletions are braked" in daemon.http("/healthz")[1]
