@@ -143,6 +143,27 @@ SELECT daemon.apply(), daemon.walk(), daemon.apply();
 DELETE FROM plain;
 SELECT daemon.apply();
 :kept
+-- and one that could not be asked when the key was touched last
+CALL daemon.forget();
+CREATE FOREIGN DATA WRAPPER dummy;
+CREATE SERVER dummy FOREIGN DATA WRAPPER dummy;
+CREATE TABLE parts (id int, file objectlink.storage_ref) PARTITION BY LIST (id);
+CREATE TABLE parts_near PARTITION OF parts FOR VALUES IN (1);
+SELECT objectlink.attach('parts', 'file', retention => '40 days') > 0, daemon.walk();
+SELECT daemon.link('{parts,plain}', '{x}');
+CREATE FOREIGN TABLE parts_far PARTITION OF parts FOR VALUES IN (2) SERVER dummy;
+INSERT INTO plain VALUES (9, 's3://docs/x');
+SELECT daemon.apply();
+ALTER TABLE parts DETACH PARTITION parts_far;
+TRUNCATE parts;
+SELECT daemon.apply(), daemon.walk(), daemon.apply();
+DELETE FROM plain;
+SELECT daemon.apply();
+:kept
+SET client_min_messages = warning;
+DROP TABLE parts;
+DROP FOREIGN DATA WRAPPER dummy CASCADE;
+RESET client_min_messages;
 -- but not one that still links it: another row, or the same one elsewhere
 CALL daemon.forget();
 SELECT daemon.link('{archive,archive,long}', '{x}');

@@ -122,8 +122,7 @@ BEGIN
     ), want AS MATERIALIZED (
       SELECT objectlink.key((t).ref) AS key, t AS touched, l.attachment_id,
              -- A column that could not be asked may hold the key: without an unlink, believe the link.
-             l.ref IS NOT NULL OR (v_doubt AND (t).link) AS linked, p.keep_until,
-             CASE WHEN cardinality(l.linked_by) > 1 THEN l.linked_by END AS linked_by
+             l.ref IS NOT NULL OR (v_doubt AND (t).link) AS linked, p.keep_until, l.linked_by
       FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(pg_catalog.=) (t).ref
       LEFT JOIN promise p ON p.ref OPERATOR(pg_catalog.=) (t).ref
       WHERE objectlink.store((t).ref) = v_store.name AND NOT (v_doubt AND l.ref IS NULL AND ((t).unlink OR NOT (t).link))
@@ -134,13 +133,17 @@ BEGIN
     ), next AS MATERIALIZED (
       SELECT w.*, b.key IS NOT NULL AS known, b.state AS from_state, b.attachment_id AS was_attachment_id, b.unlinked_at, b.admin_hold, b.held_reason,
              b.linked_by AS was_linked_by, s.to_state,
+             -- One that could not be asked may still link it, as before.
+             CASE WHEN v_doubt THEN ARRAY(SELECT DISTINCT x FROM unnest(w.linked_by || b.linked_by || b.attachment_id) x WHERE x IS NOT NULL ORDER BY x)
+                  ELSE w.linked_by END AS links,
              -- Unlinked, and nobody said so yet: the unlink itself is still to come, and knows better.
              greatest(b.keep_until, coalesce(w.keep_until, CASE WHEN s.to_state = 'unlinked' AND b.state IS DISTINCT FROM 'unlinked'
                                                                 THEN clock_timestamp() + v_store.retention END)) AS kept_until
       FROM want w LEFT JOIN was b USING (key)
       CROSS JOIN LATERAL (SELECT objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state) s
     ), change AS MATERIALIZED (
-      SELECT v_store.id AS store_id, w.key, w.from_state, w.to_state, w.kept_until, w.linked_by, w.was_linked_by,
+      SELECT v_store.id AS store_id, w.key, w.from_state, w.to_state, w.kept_until, w.was_linked_by,
+             CASE WHEN cardinality(w.links) > 1 THEN w.links END AS linked_by,
              CASE WHEN w.to_state = 'unlinked'
                   THEN coalesce(w.admin_hold, CASE WHEN w.kept_until = 'infinity' THEN objectlink.keep_text() END,
                                 CASE WHEN w.from_state = 'unlinked' THEN w.held_reason END) END AS held_reason,
