@@ -56,6 +56,23 @@ SET client_min_messages = warning;
 DROP TABLE unindexed, mixed;
 DROP FOREIGN DATA WRAPPER dummy CASCADE;
 RESET client_min_messages;
+-- Servers
+CREATE SERVER bare FOREIGN DATA WRAPPER objectlink OPTIONS (bucket 'bare');
+SELECT objectlink.store_id('bare') > 0;
+:problems
+ALTER SERVER bare OPTIONS (ADD endpoint 'http://127.0.0.1:1');
+:problems
+INSERT INTO objectlink.object (store_id, key, state, since) VALUES (objectlink.store_id('bare'), 'k', 'stored', now());
+DROP SERVER bare;
+:problems
+CREATE SERVER bare FOREIGN DATA WRAPPER objectlink OPTIONS (endpoint 'http://127.0.0.1:1', bucket 'bare');
+:problems
+SET client_min_messages = warning;
+DROP SERVER bare;
+ALTER TABLE objectlink.object DISABLE TRIGGER USER;
+DELETE FROM objectlink.object WHERE key = 'k';
+ALTER TABLE objectlink.object ENABLE TRIGGER USER;
+RESET client_min_messages;
 -- A walk that does not get on
 INSERT INTO objectlink.scan (attachment_id, kind) SELECT id, 'link' FROM objectlink.attachment;
 ALTER TABLE document RENAME TO renamed;

@@ -16,6 +16,15 @@ SELECT 'error' AS severity, s.name AS store, 'store paused' AS what,
        'mend the store or its options; the daemon asks it again by itself, ALTER SERVER at once' AS remedy
 FROM objectlink.store s WHERE s.status = 'paused';
 
+CREATE VIEW objectlink.problem_server AS
+SELECT 'error' AS severity, s.name AS store, CASE WHEN v.name IS NULL THEN 'no server' ELSE 'server incomplete' END AS what,
+       CASE WHEN v.name IS NULL THEN 'objects are known of a store whose foreign server was dropped' ELSE 'endpoint or bucket is not set' END AS detail,
+       NULL::timestamptz AS since,
+       format(CASE WHEN v.name IS NULL THEN 'CREATE SERVER %I FOREIGN DATA WRAPPER objectlink OPTIONS (endpoint ''...'', bucket ''...'')'
+                   ELSE 'ALTER SERVER %I OPTIONS (ADD endpoint ''...'', ADD bucket ''...'')' END, s.name) AS remedy
+FROM objectlink.store s LEFT JOIN objectlink.server v ON v.name = s.name
+WHERE CASE WHEN v.name IS NULL THEN EXISTS (SELECT FROM objectlink.object o WHERE o.store_id = s.id) ELSE NOT v.options ?& ARRAY['endpoint', 'bucket'] END;
+
 -- Held for a reason of its own: by an admin, or because its rows were dropped. What a policy keeps is not a problem.
 CREATE VIEW objectlink.problem_held AS
 SELECT 'note' AS severity, s.name AS store, 'objects held' AS what,
@@ -63,8 +72,9 @@ FROM objectlink.scan s JOIN objectlink.attachment a ON a.id = s.attachment_id WH
 -- Any role may take advisory locks: one that is no daemon's keeps every daemon out.
 CREATE VIEW objectlink.problem_lock AS
 SELECT 'error' AS severity, s.name AS store, CASE WHEN l.objid = 0 THEN 'outbox locked' ELSE 'store locked' END AS what,
-       format('session %s holds the advisory lock of %s and is no objectlinkd', l.pid, CASE WHEN l.objid = 0 THEN 'the outbox' ELSE 'the store' END) AS detail,
-       NULL::timestamptz AS since, format('SELECT pg_terminate_backend(%s)', l.pid) AS remedy
+       format('%s holds the advisory lock of %s and is no objectlinkd', coalesce('session ' || l.pid, 'a prepared transaction'),
+              CASE WHEN l.objid = 0 THEN 'the outbox' ELSE 'the store' END) AS detail,
+       NULL::timestamptz AS since, coalesce('SELECT pg_terminate_backend(' || l.pid || ')', 'end it; see pg_prepared_xacts') AS remedy
 FROM pg_catalog.pg_locks l LEFT JOIN objectlink.store s ON s.id = l.objid::int
 WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = objectlink.lock_class()::oid
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
@@ -87,6 +97,7 @@ SELECT p.severity, p.store, p.what, p.detail, p.since, p.remedy
 FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_stopped
       UNION ALL SELECT * FROM objectlink.problem_lock
+      UNION ALL SELECT * FROM objectlink.problem_server
       UNION ALL SELECT * FROM objectlink.problem_paused
       UNION ALL SELECT * FROM objectlink.problem_column
       UNION ALL SELECT * FROM objectlink.problem_walk
@@ -96,6 +107,7 @@ ORDER BY array_position('{error,warning,note}'::text[], p.severity), p.store, p.
 COMMENT ON VIEW objectlink.problems IS 'everything that needs a person, worst first, each with what mends it; shown to readers and admins';
 COMMENT ON VIEW objectlink.problem_stopped IS 'problems: stores whose deletions are held or braked';
 COMMENT ON VIEW objectlink.problem_paused IS 'problems: stores that the daemon does not ask for the time being';
+COMMENT ON VIEW objectlink.problem_server IS 'problems: stores without a server, or with one that lacks an option';
 COMMENT ON VIEW objectlink.problem_held IS 'problems: objects that wait for somebody to release them';
 COMMENT ON VIEW objectlink.problem_object IS 'problems: objects that were given up, and deletions that do not get on';
 COMMENT ON VIEW objectlink.problem_column IS 'problems: columns that can''t be asked, or only by reading the whole table';
