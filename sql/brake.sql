@@ -134,29 +134,51 @@ CALL daemon.forget();
 ALTER SERVER docs OPTIONS (DROP delete_limit);
 CALL daemon.stored('e', 1001);
 CALL daemon.unlink('e', 999);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting(2000);
 CALL daemon.unlink('e', 1);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting();
 :brake
 CALL daemon.forget();
 CALL daemon.stored('f', 2000);
 CALL daemon.unlink('f', 1000);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting(2000);
 CALL daemon.unlink('f', 1);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting();
 :brake
 CALL daemon.forget();
 ALTER SERVER docs OPTIONS (ADD delete_limit_share '100');
 CALL daemon.stored('g', 1500);
 CALL daemon.unlink('g', 1500);
+UPDATE objectlink.store SET due_counted_at = NULL;
+SELECT daemon.begin_deleting(2000);
+:brake
+-- nor where objects come and go, however many: nothing is lost
+CALL daemon.forget();
+ALTER SERVER docs OPTIONS (SET delete_limit_share '50');
+CALL daemon.stored('i', 600);
+CALL daemon.unlink('i', 500);
+SELECT daemon.begin_deleting(2000);
+CALL daemon.stored('j', 600);
+CALL daemon.unlink('j', 500);
+UPDATE objectlink.store SET due_counted_at = NULL;
+SELECT daemon.begin_deleting(2000);
+CALL daemon.stored('k', 600);
+CALL daemon.unlink('k', 500);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting(2000);
 :brake
 CALL daemon.forget();
 ALTER SERVER docs OPTIONS (SET delete_limit_share '1');
 CALL daemon.stored('h', 1500);
 CALL daemon.unlink('h', 500);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting(2000);
 CALL daemon.unlink('h', 500);
+UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting(2000);
 :brake
 

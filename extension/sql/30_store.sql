@@ -31,7 +31,7 @@ COMMENT ON COLUMN objectlink.store.brake_reason IS 'which limit was passed, and 
 COMMENT ON COLUMN objectlink.store.window_at IS 'brake: when the time began in which deletions are counted';
 COMMENT ON COLUMN objectlink.store.window_begun IS 'brake: deletions begun since then, less those taken back';
 COMMENT ON COLUMN objectlink.store.window_allowed IS 'brake: how many more than the limits a person has allowed';
-COMMENT ON COLUMN objectlink.store.window_known IS 'brake: objects the store had when the time began, as far as they were counted';
+COMMENT ON COLUMN objectlink.store.window_known IS 'brake: the most objects the store had since then, as far as they were counted';
 COMMENT ON COLUMN objectlink.store.due_counted_at IS 'brake: when it was last counted how many objects are due';
 
 -- The servers of this wrapper, with their options as jsonb.

@@ -28,6 +28,8 @@ DECLARE
   v_share int;
   v_ahead bigint := p_more;  -- what is to be deleted, as far as it is known now
   v_total bigint;
+  v_live bigint;  -- what the store still has that is not to be deleted, if it was counted now
+  v_lost bigint;
   v_reason text;
 BEGIN
   IF p_more = 0 THEN
@@ -36,29 +38,33 @@ BEGIN
   SELECT * INTO v FROM objectlink.store s WHERE s.id = p_store;
   v_limit := coalesce(objectlink.store_option(v.name, 'delete_limit')::bigint, 100000);
   v_share := coalesce(objectlink.store_option(v.name, 'delete_limit_share')::int, 50);
-  IF v.window_known IS NULL OR v.window_at IS NULL OR clock_timestamp() >= v.window_at + objectlink.brake_window() THEN
-    IF v.window_at IS NULL OR clock_timestamp() >= v.window_at + objectlink.brake_window() THEN
-      -- What a person has allowed and was not begun yet is still allowed.
-      v.window_allowed := greatest(0, v.window_allowed - v.window_begun);
-      v.window_begun := 0;
-      v.window_at := clock_timestamp();
-      v.due_counted_at := NULL;
-    END IF;
-    SELECT count(*) INTO v.window_known FROM (
-      SELECT FROM objectlink.object o WHERE o.store_id = p_store LIMIT least(objectlink.brake_known_max(), v_limit * 100 / v_share + 1)) x;
+  IF v.window_at IS NULL OR clock_timestamp() >= v.window_at + objectlink.brake_window() THEN
+    -- What a person has allowed and was not begun yet is still allowed.
+    v.window_allowed := greatest(0, v.window_allowed - v.window_begun);
+    v.window_begun := 0;
+    v.window_at := clock_timestamp();
+    v.window_known := NULL;
+    v.due_counted_at := NULL;
   END IF;
   IF v.due_counted_at IS NULL OR clock_timestamp() >= v.due_counted_at + objectlink.brake_count_interval() THEN
     SELECT greatest(count(*), p_more) INTO v_ahead FROM (
       SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.state = 'unlinked' AND o.due_at <= clock_timestamp()
       ORDER BY o.due_at LIMIT objectlink.brake_due_max()) x;
+    SELECT count(*) INTO v_live FROM (
+      SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.state <> 'unlinked' AND o.state <> 'deleting'
+      LIMIT least(objectlink.brake_known_max(), v_limit * 100 / v_share + 1)) x;
+    -- The most it had within this time. A store whose objects come and go loses nothing by that; one that is emptied does.
+    v.window_known := greatest(v.window_known, v_live + v_ahead);
+    -- What waits for its retention is no longer live either, and not deleted yet: so no more than is begun or due.
+    v_lost := greatest(v_ahead - greatest(0, v.window_allowed - v.window_begun),
+                       least(v.window_begun + v_ahead - v.window_allowed, v.window_known - v_live));
     v.due_counted_at := clock_timestamp();
   END IF;
   v_total := v.window_begun + v_ahead - v.window_allowed;
   IF v_total > v_limit THEN
     v_reason := format('at least %s deletions within an hour, %s of them begun; delete_limit is %s', v.window_begun + v_ahead, v.window_begun, v_limit);
-  ELSIF v_share < 100 AND v_total >= objectlink.brake_share_from() AND v_total * 100 > v.window_known * v_share THEN
-    v_reason := format('at least %s deletions within an hour, %s of them begun, of %s objects; delete_limit_share is %s%%',
-                       v.window_begun + v_ahead, v.window_begun, v.window_known, v_share);
+  ELSIF v_share < 100 AND v_lost >= objectlink.brake_share_from() AND v_lost * 100 > v.window_known * v_share THEN
+    v_reason := format('%s of %s objects are lost to deletions within an hour; delete_limit_share is %s%%', v_lost, v.window_known, v_share);
   END IF;
   UPDATE objectlink.store s
   SET window_at = v.window_at, window_known = v.window_known, window_allowed = v.window_allowed, due_counted_at = v.due_counted_at,
