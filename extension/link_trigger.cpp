@@ -23,12 +23,12 @@ const TriggerData& fired_trigger(FunctionCallInfo fcinfo) {
   return fired;
 }
 
-void link(std::int32_t attachment, Datum ref) {
+void link(std::int32_t attachment, Datum ref, Oid relation) {
   const RefParts parts = split_storage_ref(datum_bytes(ref));
   check_store_access(parts, GetUserId());
   // After the outbox was locked: a key condemned from here on waits for this transaction.
   refuse_condemned(ref, parts);
-  append({.op = OutboxOp::link, .attachment = attachment, .ref = ref});
+  append({.op = OutboxOp::link, .attachment = attachment, .ref = ref, .relation = relation});
 }
 
 }  // namespace
@@ -50,8 +50,11 @@ OBJECTLINK_FUNCTION(link_trigger) {
   if (before && after && datum_bytes(*before) == datum_bytes(*after)) return PointerGetDatum(nullptr);
 
   lock_outbox();
-  if (before) append({.op = OutboxOp::unlink, .attachment = arguments.attachment, .ref = *before});
-  if (after) link(arguments.attachment, *after);
+  // The table itself, not its root: what it said counts differently once it is dropped.
+  const Oid relation = RelationGetRelid(fired.tg_relation);
+  if (before)
+    append({.op = OutboxOp::unlink, .attachment = arguments.attachment, .ref = *before, .relation = relation});
+  if (after) link(arguments.attachment, *after, relation);
   ring_doorbell();
   return PointerGetDatum(nullptr);
 }

@@ -57,7 +57,7 @@ void learn_shape(Relation outbox, std::uint64_t version) {
   shape.op = index_of(columns, "op", CHAROID);
   shape.attachment = index_of(columns, "attachment_id", INT4OID);
   shape.ref = index_of(columns, "ref", InvalidOid);
-  shape.relation = index_of(columns, "relid", OIDOID);
+  shape.relation = index_of(columns, "relid", REGCLASSOID);
   shape.xid = index_of(columns, "xid", XID8OID);
   shape.at = index_of(columns, "at", TIMESTAMPTZOID);
   shape.role = index_of(columns, "role", OIDOID);

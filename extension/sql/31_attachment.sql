@@ -9,12 +9,16 @@ CREATE TABLE objectlink.attachment (
   max_attempts int CHECK (max_attempts BETWEEN 1 AND 1000),
   attached_at  timestamptz NOT NULL DEFAULT now(),
   attached_by  name NOT NULL DEFAULT session_user,
-  detached_at  timestamptz
+  detached_at  timestamptz,
+  dropped      text,
+  split_from   int
 );
 CREATE UNIQUE INDEX attachment_live ON objectlink.attachment (relation, column_name) WHERE detached_at IS NULL;
 COMMENT ON TABLE objectlink.attachment IS 'columns whose values link objects; a detached one stays as history';
 COMMENT ON COLUMN objectlink.attachment.attnum IS 'the column''s number in the relation, by which a rename is noticed';
 COMMENT ON COLUMN objectlink.attachment.store IS 'for a text column: the store that its keys are in; NULL for storage_ref';
+COMMENT ON COLUMN objectlink.attachment.dropped IS 'why it ended, if its table or column was dropped: what was dropped, by whom, when; NULL: it lives, or detach() ended it';
+COMMENT ON COLUMN objectlink.attachment.split_from IS 'of a partition or child that left its tree: the attachment that linked its rows before';
 COMMENT ON COLUMN objectlink.attachment.max_attempts IS 'tries that fail for a reason of the object itself before it is given up; NULL: as the store says';
 
 -- The relations of each attachment: the table itself, its partitions, its children, and theirs.
@@ -31,12 +35,13 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 GROUP BY t.attachment_id, t.relid;
 COMMENT ON VIEW objectlink.attached_relation IS 'tables whose rows link objects, by attachment';
 
--- Walks that the drainer makes in small steps: rows that existed before attach, objects of a truncated table.
+-- Walks that the drainer makes in small steps: rows that existed before attach, objects of a table that was truncated or dropped.
 CREATE TABLE objectlink.scan (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   attachment_id int NOT NULL,
   kind          text NOT NULL CHECK (kind IN ('link', 'unlink')),
-  relid         oid,
+  relid         regclass,
+  hold          text,
   after_store   int NOT NULL DEFAULT 0,
   after_value   text COLLATE "C" NOT NULL DEFAULT '',
   done          bigint NOT NULL DEFAULT 0,
@@ -44,7 +49,8 @@ CREATE TABLE objectlink.scan (
   failed_at     timestamptz,
   last_error    text
 );
-COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a truncated relation';
+COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a relation that was truncated or dropped';
 COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached relation; NULL: all of it';
+COMMENT ON COLUMN objectlink.scan.hold IS 'unlink: what was dropped; objects that no row links any more are held for this reason. NULL: a TRUNCATE, and they may go';
 COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';
 COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

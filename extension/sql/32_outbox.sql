@@ -5,7 +5,7 @@ CREATE TABLE objectlink.outbox (
   op            "char" NOT NULL,
   attachment_id int,
   ref           objectlink.storage_ref,
-  relid         oid,
+  relid         regclass,
   xid           xid8 NOT NULL,
   at            timestamptz NOT NULL,
   role          oid,
@@ -16,7 +16,7 @@ CREATE TABLE objectlink.outbox (
 ALTER TABLE objectlink.outbox REPLICA IDENTITY FULL;
 COMMENT ON TABLE objectlink.outbox IS 'keys touched by committed transactions and not yet applied to the registry';
 COMMENT ON COLUMN objectlink.outbox.op IS 'L link, U unlink, P put, T truncate';
-COMMENT ON COLUMN objectlink.outbox.relid IS 'truncate: the relation';
+COMMENT ON COLUMN objectlink.outbox.relid IS 'the table of the row, or the one that was truncated; NULL: said by put() or by a walk';
 COMMENT ON COLUMN objectlink.outbox.xid IS 'the transaction that touched the key';
 COMMENT ON COLUMN objectlink.outbox.at IS 'when that transaction began';
 COMMENT ON COLUMN objectlink.outbox.role IS 'the role whose session touched it';

@@ -10,6 +10,7 @@ CREATE TABLE objectlink.object (
   wanted_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
   attachment_id int,
   unlinked_at   timestamptz,
+  held_reason   text,
   attempts      int NOT NULL DEFAULT 0,
   due_at        timestamptz,
   size          bigint,
@@ -28,13 +29,16 @@ CREATE TABLE objectlink.object (
   -- No foreign key to store: its row check would cost as much as the insert, and stores are never removed.
   CONSTRAINT object_pkey PRIMARY KEY (store_id, key),
   -- A request to delete it may be on its way: it will never again be said to be there.
-  CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting')
+  CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting'),
+  -- What is held is not due. While it is 'deleting' it was found to be held after it was condemned, and goes back.
+  CONSTRAINT object_held CHECK (held_reason IS NULL OR state = 'unlinked' AND due_at IS NULL OR state = 'deleting' AND issued_at IS NULL)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL;
 COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be and what was last proved of it';
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
 COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest transaction known to have unlinked it';
+COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it; NULL: it is not held';
 COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did)';
 COMMENT ON COLUMN objectlink.object.attempts IS 'tries in this state that failed for a reason of the object itself';
 COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next; NULL: nothing to do';

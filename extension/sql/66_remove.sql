@@ -70,16 +70,17 @@ BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   WITH changed AS (
     UPDATE objectlink.object o
-    SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp() + p_retry_ms * interval '1 ms', last_error = p_reason
+    SET state = 'unlinked', since = clock_timestamp(), last_error = CASE WHEN o.held_reason IS NULL THEN p_reason END,
+        due_at = CASE WHEN o.held_reason IS NULL THEN clock_timestamp() + p_retry_ms * interval '1 ms' END
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'deleting' AND o.issued_at IS NULL
-    RETURNING o.key, o.attachment_id
+    RETURNING o.key, o.attachment_id, o.held_reason
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING changed d
     WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, d.key) AND c.release_after IS NULL
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, detail)
-    SELECT p_store, d.key, 'deleting', 'unlinked', 'not now', d.attachment_id, jsonb_build_object('reason', p_reason)
+    SELECT p_store, d.key, 'deleting', 'unlinked', 'not now', d.attachment_id, jsonb_strip_nulls(jsonb_build_object('reason', p_reason, 'held', d.held_reason))
     FROM changed d RETURNING 1
   )
   SELECT count(*) INTO v_count FROM logged;
@@ -101,6 +102,7 @@ DECLARE
   v_refs objectlink.storage_ref[];
   v_linked text[];
   v_busy text[];
+  v_held text[];
   v_unknown text;
 BEGIN
   IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
@@ -123,7 +125,7 @@ BEGIN
   WITH back AS (
     UPDATE objectlink.object o
     SET state = CASE WHEN o.verified_at IS NOT NULL THEN 'stored' ELSE 'pending' END, since = clock_timestamp(), attempts = 0,
-        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END, last_error = NULL
+        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END, last_error = NULL, held_reason = NULL
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_linked) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key
     RETURNING o.key, o.state, o.attachment_id
@@ -140,6 +142,10 @@ BEGIN
     RETURN;
   END IF;
   PERFORM objectlink.uncondemn(p_store, p_epoch, v_busy, p_retry_ms, 'touched again, not yet applied');
+  -- Found after it was condemned: its link was dropped, not deleted.
+  v_held := ARRAY(SELECT o.key FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_keys) k OFFSET 0) w
+                  JOIN objectlink.object o USING (store_id, key) WHERE o.state = 'deleting' AND o.held_reason IS NOT NULL);
+  PERFORM objectlink.uncondemn(p_store, p_epoch, v_held, p_retry_ms, 'held');
   RETURN QUERY
     UPDATE objectlink.object o SET issued_at = clock_timestamp(), issued_epoch = p_epoch
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_keys) k WHERE NOT k = ANY (v_busy) OFFSET 0) w

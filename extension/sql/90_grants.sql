@@ -10,9 +10,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'acquire', 'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved', 'settle',
       'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable',
-      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query']
+      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query', 'unindexed', 'tree_is_indexed',
+      'create_index']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'apply_touched', 'next_state', 'append_outbox',
-      'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
+      'scan_link_step', 'scan_unlink_step', 'scan_join_holds', 'vanished_reason', 'speaker_is_lost', 'on_drop', 'hold_dropped', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
       'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked']
     END)
 $$;

@@ -92,7 +92,7 @@ BEGIN
 END $$;
 
 CREATE VIEW daemon.outbox AS
-SELECT op, coalesce(a.relation::regclass::text || '.' || a.column_name, '') AS attached, ref, relid::regclass AS relation
+SELECT op, coalesce(a.relation::regclass::text || '.' || a.column_name, '') AS attached, ref, CASE WHEN op = 'T' THEN relid END AS relation
 FROM objectlink.outbox o LEFT JOIN objectlink.attachment a ON a.id = o.attachment_id;
 
 CREATE VIEW daemon.objects AS
