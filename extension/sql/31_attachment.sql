@@ -21,6 +21,13 @@ COMMENT ON COLUMN objectlink.attachment.dropped IS 'why it ended, if its table o
 COMMENT ON COLUMN objectlink.attachment.split_from IS 'of a partition or child that left its tree: the attachment that linked its rows before';
 COMMENT ON COLUMN objectlink.attachment.max_attempts IS 'tries that fail for a reason of the object itself before it is given up; NULL: as the store says';
 
+-- What the outbox says of a table may be read after the table was dropped. Numbers of this database, so not for a dump.
+CREATE TABLE objectlink.dropped_relation (
+  relid  oid PRIMARY KEY,
+  reason text NOT NULL
+);
+COMMENT ON TABLE objectlink.dropped_relation IS 'attached tables, and parts of them, that were dropped: what, by whom, when';
+
 -- The relations of each attachment: the table itself, its partitions, its children, and theirs.
 CREATE VIEW objectlink.attached_relation AS
 WITH RECURSIVE tree (attachment_id, relid, depth) AS (

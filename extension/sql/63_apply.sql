@@ -168,7 +168,8 @@ BEGIN
       -- Due for deletion is only what a row has unlinked. What is so already was unlinked by a row before the drop.
       CROSS JOIN LATERAL (SELECT CASE
         WHEN w.linked THEN NULL
-        WHEN w.lost THEN coalesce((SELECT min(a.dropped) FROM objectlink.attachment a WHERE a.id = ANY ((w.touched).attachment_ids)),
+        WHEN w.lost THEN coalesce((SELECT min(d.reason) FROM objectlink.dropped_relation d WHERE d.relid = ANY ((w.touched).relids)),
+                                  (SELECT min(a.dropped) FROM objectlink.attachment a WHERE a.id = ANY ((w.touched).attachment_ids)),
                                   (SELECT min(s.hold) FROM objectlink.scan s WHERE s.attachment_id = ANY ((w.touched).attachment_ids)),
                                   'the table of a row that linked it was dropped')
         WHEN b.state IN ('unlinked', 'deleting') THEN NULL

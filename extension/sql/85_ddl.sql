@@ -14,7 +14,7 @@ BEGIN
   END IF;
   -- By the state of things, not by the list: whatever was missed before is found as well.
   FOR v_at IN
-    SELECT a.id, a.column_name, concat_ws(' ', coalesce(
+    SELECT a.id, a.column_name, a.relation, NOT EXISTS (SELECT FROM pg_class t WHERE t.oid = a.relation) AS is_table, concat_ws(' ', coalesce(
       (SELECT format('%s %s', CASE d.object_type WHEN 'table column' THEN 'column' ELSE d.object_type END, d.object_identity)
        FROM pg_event_trigger_dropped_objects() d
        WHERE d.classid = 'pg_class'::regclass AND d.objid = a.relation::oid AND d.objsubid IN (0, a.attnum) ORDER BY d.objsubid LIMIT 1),
@@ -26,7 +26,7 @@ BEGIN
     ORDER BY a.id
   LOOP
     UPDATE objectlink.attachment SET detached_at = now(), dropped = v_at.reason WHERE id = v_at.id;
-    PERFORM objectlink.hold_dropped(v_at.id, v_at.reason);
+    PERFORM objectlink.hold_dropped(v_at.id, v_at.reason, CASE WHEN v_at.is_table THEN ARRAY[v_at.relation::oid] END);
     -- TRUNCATE triggers name no column, so they outlived it. Those of a child that keeps the column show whose it was.
     FOR v_trigger IN
       SELECT g.tgname, g.tgrelid::regclass AS relation FROM pg_trigger g
@@ -45,7 +45,7 @@ BEGIN
     WHERE a.relation <> 0::oid AND NOT EXISTS (SELECT FROM pg_class t WHERE t.oid = a.relation);
   -- Partitions and children: their triggers, which went with them, say of which attachment they were.
   FOR v_at IN
-    SELECT a.id, string_agg(DISTINCT d.object_identity, ', ') AS parts, count(DISTINCT d.objid) AS count,
+    SELECT a.id, string_agg(DISTINCT d.object_identity, ', ') AS parts, array_agg(DISTINCT d.objid) AS relids,
            CASE c.relkind WHEN 'p' THEN 'partition' ELSE 'child table' END AS kind, a.relation
     FROM pg_event_trigger_dropped_objects() g
     JOIN pg_event_trigger_dropped_objects() d ON d.object_type = 'table' AND d.address_names[1:2] = g.address_names[1:2]
@@ -54,19 +54,22 @@ BEGIN
     WHERE g.object_type = 'trigger' AND a.detached_at IS NULL
     GROUP BY a.id, c.relkind ORDER BY a.id
   LOOP
-    PERFORM objectlink.hold_dropped(v_at.id, CASE WHEN v_at.count = 1 THEN format('%s %s of %s %s', v_at.kind, v_at.parts, v_at.relation, v_by)
-      ELSE format('one of %s parts of %s %s: %s', v_at.count, v_at.relation, v_by, left(v_at.parts, 200)) END);
+    PERFORM objectlink.hold_dropped(v_at.id,
+      CASE WHEN cardinality(v_at.relids) = 1 THEN format('%s %s of %s %s', v_at.kind, v_at.parts, v_at.relation, v_by)
+      ELSE format('one of %s parts of %s %s: %s', cardinality(v_at.relids), v_at.relation, v_by, left(v_at.parts, 200)) END, v_at.relids);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION objectlink.on_drop() IS 'event trigger: ends attachments whose table or column is dropped, and has the objects of dropped rows held';
 
-CREATE FUNCTION objectlink.hold_dropped(p_attachment_id int, p_reason text) RETURNS void
+CREATE FUNCTION objectlink.hold_dropped(p_attachment_id int, p_reason text, p_relids oid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO objectlink.scan (attachment_id, kind, hold) VALUES (p_attachment_id, 'unlink', p_reason);
+  INSERT INTO objectlink.dropped_relation (relid, reason) SELECT r, p_reason FROM unnest(p_relids) r
+    ON CONFLICT (relid) DO UPDATE SET reason = excluded.reason;
   INSERT INTO objectlink.event (cause, attachment_id, detail) VALUES ('drop', p_attachment_id, jsonb_build_object('message', p_reason));
 END $$;
-COMMENT ON FUNCTION objectlink.hold_dropped(int, text) IS 'queues a walk that holds the objects of an attachment that no row links any more';
+COMMENT ON FUNCTION objectlink.hold_dropped(int, text, oid[]) IS 'queues a walk that holds the objects of an attachment that no row links any more';
 
 CREATE EVENT TRIGGER objectlink_drop ON sql_drop EXECUTE FUNCTION objectlink.on_drop();
 COMMENT ON EVENT TRIGGER objectlink_drop IS 'notices when an attached table, a part of it or its column is dropped, by whatever command';

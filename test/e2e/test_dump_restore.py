@@ -62,7 +62,7 @@ TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "paylo
 
 
 def content_of_tables(pg):
-    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) - 'relid' AS row FROM objectlink.{table} t"))) for table in TABLES}
+    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) AS row FROM objectlink.{table} t"))) for table in TABLES}
 
 
 def triggers(pg):
