@@ -27,6 +27,9 @@ FROM cases GROUP BY state, linked, next ORDER BY state NULLS FIRST, linked, next
 -- Linked by a row is never unlinked or deleted; not linked by any is never stored or uploaded
 SELECT count(*) FROM cases WHERE linked AND next IN ('unlinked', 'reserved') OR linked AND next = 'deleting' AND state <> 'deleting';
 SELECT count(*) FROM cases WHERE NOT linked AND next NOT IN ('unlinked', 'reserved', 'deleting');
+-- Held, whatever was said: not linked, and nothing else; what is being deleted is looked at again before its request
+SELECT DISTINCT coalesce(state, '(new)') AS state, objectlink.next_state(state, false, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL), proved, true) AS next
+FROM cases ORDER BY 1;
 
 -- (new) -> pending; nothing to apply -> nothing happens
 INSERT INTO document VALUES (1, 's3://docs/1');

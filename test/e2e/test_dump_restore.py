@@ -114,6 +114,27 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
     copy.close()
 
 
+def test_what_was_dropped_is_held_in_the_copy(dumped, make_daemon, s3_server):
+    """Also if its link was not even applied: the number of its table means nothing in the copy."""
+    dumped.pg.run("CREATE TABLE gone (file objectlink.storage_ref)")
+    dumped.pg.run("SELECT objectlink.attach('gone', 'file')")
+    dumped.pg.run("INSERT INTO gone VALUES ('s3://docs/stored/2'), ('s3://docs/dropped')")
+    dumped.pg.run("DROP TABLE gone")
+    copy = restore(dumped.pg, "plain")
+    bucket = Bucket(s3_server)
+    for key in ["stored/1", "stored/2", "dropped", "legacy/1"]:
+        bucket.put(key, b"content")
+    copy.run(f"ALTER SERVER docs OPTIONS (SET bucket '{bucket.name}')")
+    copy.run("SELECT objectlink.grant_daemon(%s)", DAEMON_ROLE)
+    make_daemon(dsn=copy.dsn(DAEMON_ROLE))
+    copy.wait_for_sync()
+    held = {row.key: row.held_reason for row in copy.run("SELECT key, held_reason FROM objectlink.object WHERE held_reason IS NOT NULL")}
+    assert held.keys() == {"stored/2", "dropped"}
+    assert all("gone was dropped" in reason for reason in held.values()), held
+    assert bucket.exists("stored/2") and bucket.exists("dropped")
+    copy.close()
+
+
 def test_the_original_goes_on_after_a_dump(dumped, make_daemon):
     pg_tool(dumped.pg.cluster, "pg_dump", "-Fc", dumped.pg.name)
     make_daemon()
