@@ -204,6 +204,21 @@ DROP TABLE part_2;
 :objects
 :forget
 DROP TABLE part;
+-- the walk comes before the word of a row: it leaves that key out
+CREATE TABLE part (id int, file objectlink.storage_ref) PARTITION BY LIST (id);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
+SELECT objectlink.attach('part', 'file') > 0;
+INSERT INTO part VALUES (1, 's3://docs/1'), (2, 's3://docs/2');
+:store
+DELETE FROM part WHERE id = 1;
+DROP TABLE part_2;
+SELECT daemon.walk();
+:objects
+:settle
+:objects
+DROP TABLE part;
+:forget
 -- detached and dropped, as partitions are rotated: the objects are still known by the tree's attachment
 CREATE TABLE part (id int, file objectlink.storage_ref) PARTITION BY LIST (id);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
@@ -381,6 +396,25 @@ DROP TABLE mixed;
 :objects
 SELECT count(*) FROM objectlink.scan;
 DROP FOREIGN DATA WRAPPER dummy CASCADE;
+:forget
+
+-- Dropped while nobody looked: found with the next drop of whatever table
+CREATE TABLE document (id int, file objectlink.storage_ref);
+SELECT objectlink.attach('document', 'file') > 0;
+INSERT INTO document VALUES (1, 's3://docs/1');
+:store
+INSERT INTO document VALUES (2, 's3://docs/late');
+ALTER EVENT TRIGGER objectlink_drop DISABLE;
+DROP TABLE document;
+ALTER EVENT TRIGGER objectlink_drop ENABLE;
+:settle
+:objects
+CREATE TABLE whatever (id int);
+CREATE TRIGGER objectlink_insert_99999999999999999999 AFTER INSERT ON whatever FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+DROP TABLE whatever;
+:settle
+:objects
+SELECT relation, column_name, daemon.said(dropped) FROM objectlink.attachment;
 :forget
 
 -- A prepared transaction that drops

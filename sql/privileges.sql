@@ -183,6 +183,8 @@ SELECT key FROM objectlink.objects ORDER BY key COLLATE "C";
 SELECT count(*) FROM objectlink.consistency;
 SELECT name FROM objectlink.server ORDER BY name;
 SET ROLE objectlink_test_reader;
+SELECT count(*) >= 0 FROM objectlink.unindexed_relation;
+SELECT count(*) FROM objectlink.switched_off_trigger;
 SELECT count(*) FROM objectlink.objects;
 SELECT store FROM objectlink.consistency ORDER BY store;
 SELECT daemon.refused($$SELECT * FROM objectlink.payload$$);

@@ -18,7 +18,7 @@ BEGIN
       (SELECT format('%s %s', CASE d.object_type WHEN 'table column' THEN 'column' ELSE d.object_type END, d.object_identity)
        FROM pg_event_trigger_dropped_objects() d
        WHERE d.classid = 'pg_class'::regclass AND d.objid = a.relation::oid AND d.objsubid IN (0, a.attnum) ORDER BY d.objsubid LIMIT 1),
-      format('column %I of table %s', a.column_name, a.relation)), v_by) AS reason
+      format('the table of column %I', a.column_name)), v_by) AS reason
     FROM objectlink.attachment a
     WHERE a.detached_at IS NULL
       AND NOT EXISTS (SELECT FROM pg_class t JOIN pg_attribute c ON c.attrelid = t.oid
@@ -49,7 +49,8 @@ BEGIN
            CASE c.relkind WHEN 'p' THEN 'partition' ELSE 'child table' END AS kind, a.relation
     FROM pg_event_trigger_dropped_objects() g
     JOIN pg_event_trigger_dropped_objects() d ON d.object_type = 'table' AND d.address_names[1:2] = g.address_names[1:2]
-    JOIN objectlink.attachment a ON g.address_names[3] IN (format('objectlink_truncate_%s', a.id), format('objectlink_insert_%s', a.id))
+    -- As text: a trigger of the user's own may have any name.
+    JOIN objectlink.attachment a ON a.id::text = substring(g.address_names[3] FROM '^objectlink_(?:insert|truncate)_(\d+)$')
     JOIN pg_class c ON c.oid = a.relation
     WHERE g.object_type = 'trigger' AND a.detached_at IS NULL
     GROUP BY a.id, c.relkind ORDER BY a.id

@@ -44,6 +44,8 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
   EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
+  -- Called by views.
+  PERFORM objectlink.grant_execute(role, ARRAY['objectlink.unindexed(oid, name, boolean)', 'objectlink.tree_is_indexed(oid, name, boolean)']::regprocedure[]);
 END $$;
 COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects and events, whatever tables it may read';
 
