@@ -7,6 +7,7 @@
 #include "link_column.hpp"
 #include "outbox.hpp"
 #include "store_access.hpp"
+#include "unlinked_row.hpp"
 
 namespace objectlink {
 
@@ -21,6 +22,14 @@ const TriggerData& fired_trigger(FunctionCallInfo fcinfo) {
     ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
             errmsg("function \"link_trigger\" must be fired AFTER, FOR EACH ROW"));
   return fired;
+}
+
+void unlink(const TriggerData& fired, std::int32_t attachment, Datum ref) {
+  const char* const act = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? "update" : "delete";
+  append({.op = OutboxOp::unlink,
+          .attachment = attachment,
+          .ref = ref,
+          .image = unlink_image(fired.tg_relation, fired.tg_trigslot, act)});
 }
 
 void link(std::int32_t attachment, Datum ref) {
@@ -50,7 +59,7 @@ OBJECTLINK_FUNCTION(link_trigger) {
   if (before && after && datum_bytes(*before) == datum_bytes(*after)) return PointerGetDatum(nullptr);
 
   lock_outbox();
-  if (before) append({.op = OutboxOp::unlink, .attachment = arguments.attachment, .ref = *before});
+  if (before) unlink(fired, arguments.attachment, *before);
   if (after) link(arguments.attachment, *after);
   ring_doorbell();
   return PointerGetDatum(nullptr);

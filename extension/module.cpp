@@ -6,6 +6,7 @@
 #include "settings.hpp"
 #include "store_access.hpp"
 #include "transaction_scope.hpp"
+#include "unlinked_row.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -18,4 +19,5 @@ void _PG_init(void) {
   objectlink::watch_transactions();
   objectlink::watch_stores();
   objectlink::watch_outbox();
+  objectlink::watch_row_keys();
 }

@@ -17,6 +17,7 @@ struct OutboxRow {
   std::optional<std::int32_t> attachment;
   std::optional<Datum> ref;  // a detoasted storage_ref
   Oid relation = InvalidOid;
+  std::optional<Datum> image = std::nullopt;  // a jsonb: which row, see unlinked_row.hpp
 };
 
 /// Locks the outbox with RowExclusiveLock, which stays until the transaction ends: the delete path waits for its

@@ -22,6 +22,7 @@ struct Shape {
   int xid = 0;
   int at = 0;
   int role = 0;
+  int image = 0;
   std::array<TupleTableSlot*, outbox_rows_max> slots = {};
   std::size_t slots_made = 0;
 };
@@ -61,6 +62,7 @@ void learn_shape(Relation outbox, std::uint64_t version) {
   shape.xid = index_of(columns, "xid", XID8OID);
   shape.at = index_of(columns, "at", TIMESTAMPTZOID);
   shape.role = index_of(columns, "role", OIDOID);
+  shape.image = index_of(columns, "image", JSONBOID);
   shape.version = version;
 }
 
@@ -91,6 +93,7 @@ void fill(TupleTableSlot* slot, const OutboxRow& row) {
   set(slot, shape.at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
   // Whom the log will name: the role the session acts as, whatever SECURITY DEFINER function it is in.
   set(slot, shape.role, ObjectIdGetDatum(GetOuterUserId()));
+  if (row.image) set(slot, shape.image, *row.image);
   ExecStoreVirtualTuple(slot);
 }
 

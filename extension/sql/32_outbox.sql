@@ -20,7 +20,7 @@ COMMENT ON COLUMN objectlink.outbox.relid IS 'truncate: the relation';
 COMMENT ON COLUMN objectlink.outbox.xid IS 'the transaction that touched the key';
 COMMENT ON COLUMN objectlink.outbox.at IS 'when that transaction began';
 COMMENT ON COLUMN objectlink.outbox.role IS 'the role whose session touched it';
-COMMENT ON COLUMN objectlink.outbox.image IS 'the row, where the attachment''s policy asks for it';
+COMMENT ON COLUMN objectlink.outbox.image IS 'unlink and truncate: by which act, from which relation and, if it has a primary key, from which row';
 
 -- Keys whose deletion is under way: the trigger refuses to link them.
 CREATE TABLE objectlink.condemned (
