@@ -26,6 +26,7 @@ void prove_gone(Errand& errand, const SharedWork& work, const std::string& reque
         }
         Result result = result_for(*work, "delete", Outcome::gone);
         result.request_id = request_id;
+        result.proof = "HEAD 404";
         errand.settle(std::move(result));
       },
       [&errand, work](S3Error error) {
@@ -63,6 +64,8 @@ void delete_if_ours(Errand& errand, const SharedWork& work) {
           foreign.code = "ObjectExists";
           foreign.message = "other content is stored under this key, and was not deleted";
           result.request_id = sight->request_id;
+        } else {
+          result.proof = "HEAD 404";
         }
         errand.settle(std::move(result));
       },

@@ -89,6 +89,7 @@ std::string to_json(const std::vector<Result>& results) {
     add("sha256", result.sha256_hex);
     add("content_type", result.content_type);
     add("request_id", result.request_id);
+    add("proof", result.proof);
     if (result.error) {
       item["error_class"] = std::string(to_string(result.error->klass));
       add("error_code", result.error->code);

@@ -53,6 +53,7 @@ struct Result {
   std::string sha256_hex;
   std::string content_type;
   std::string request_id;
+  std::string proof;  // gone: how the store showed that it does not have the object
   std::optional<S3Error> error;
   std::chrono::milliseconds retry_after{0};
   bool counted = false;  // the object's own fault: costs it an attempt

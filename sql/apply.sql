@@ -14,7 +14,7 @@ SELECT daemon.walk();
 
 -- next_state(): every case, and none of them illegal
 CREATE TEMP TABLE cases AS
-SELECT state, linked, link, unlink, put, proved, objectlink.next_state(state, linked, (NULL, link, unlink, put, NULL, NULL, NULL, NULL), proved) AS next
+SELECT state, linked, link, unlink, put, proved, objectlink.next_state(state, linked, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, NULL), proved) AS next
 FROM unnest('{NULL,reserved,pending,stored,missing,corrupt,failed,unlinked,deleting}'::text[]) state,
      unnest('{t,f}'::bool[]) linked, unnest('{t,f}'::bool[]) link, unnest('{t,f}'::bool[]) unlink, unnest('{t,f}'::bool[]) put, unnest('{t,f}'::bool[]) proved
 WHERE link OR unlink OR put;

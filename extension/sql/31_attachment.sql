@@ -41,10 +41,14 @@ CREATE TABLE objectlink.scan (
   after_value   text COLLATE "C" NOT NULL DEFAULT '',
   done          bigint NOT NULL DEFAULT 0,
   queued_at     timestamptz NOT NULL DEFAULT now(),
+  role          oid,
+  at            timestamptz,
+  image         jsonb,
   failed_at     timestamptz,
   last_error    text
 );
 COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a truncated relation';
 COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached relation; NULL: all of it';
+COMMENT ON COLUMN objectlink.scan.role IS 'unlink: the role that truncated it, and below when that transaction began and what it did';
 COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';
 COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

@@ -10,6 +10,11 @@ CREATE TABLE objectlink.object (
   wanted_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
   attachment_id int,
   unlinked_at   timestamptz,
+  unlinked_by   text,
+  unlinked_via  int,
+  unlinked_relation text,
+  unlinked_act  text,
+  unlinked_row  jsonb,
   attempts      int NOT NULL DEFAULT 0,
   due_at        timestamptz,
   size          bigint,
@@ -35,6 +40,11 @@ COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be 
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
 COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest transaction known to have unlinked it';
+COMMENT ON COLUMN objectlink.object.unlinked_by IS 'the role of that transaction; of what was never linked, the role that handed it over. This and the next ones are NULL while a row links it';
+COMMENT ON COLUMN objectlink.object.unlinked_via IS 'the attachment of the row that unlinked it';
+COMMENT ON COLUMN objectlink.object.unlinked_relation IS 'the table of that row, by its name at that time';
+COMMENT ON COLUMN objectlink.object.unlinked_act IS 'what took the link away: delete, update, truncate...';
+COMMENT ON COLUMN objectlink.object.unlinked_row IS 'the primary key of that row';
 COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did)';
 COMMENT ON COLUMN objectlink.object.attempts IS 'tries in this state that failed for a reason of the object itself';
 COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next; NULL: nothing to do';

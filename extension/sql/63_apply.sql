@@ -2,7 +2,7 @@
 -- is not the order of commits: an event says which key to look at, the rows say whether it is linked.
 
 CREATE TYPE objectlink.touched AS (ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid,
-                                   unlink_at timestamptz, put_at timestamptz);
+                                   unlink_at timestamptz, put_at timestamptz, unlink_by oid, unlink_via int, unlink_image jsonb);
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox says of one ref';
 
 -- What a key should be, given what it is and what the rows say. NULL as the old state: not known yet.
@@ -27,27 +27,33 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_touched objectlink.touched[];
-  v_truncated int[];
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
   postponed := 0;
   WITH gone AS MATERIALIZED (
     DELETE FROM objectlink.outbox o
       WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM objectlink.outbox i WHERE i.ctid > p_low LIMIT p_limit))
-      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref, o.role, o.at
+      RETURNING o.ctid AS tid, o.op, o.attachment_id, o.ref, o.role, o.at, o.image
+  ), last_unlink AS MATERIALIZED (
+    SELECT DISTINCT ON (g.ref) g.ref, g.role, g.attachment_id, g.image
+    FROM gone g WHERE g.op = 'U' AND g.ref IS NOT NULL ORDER BY g.ref, g.at DESC, g.tid DESC
   ), per_ref AS (
-    SELECT (g.ref, bool_or(g.op = 'L'), bool_or(g.op = 'U'), bool_or(g.op = 'P'), max(g.attachment_id), max(g.role),
-            max(g.at) FILTER (WHERE g.op = 'U'), max(g.at) FILTER (WHERE g.op = 'P'))::objectlink.touched AS t
-    FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref
+    SELECT (s.ref, s.link, s.unlink, s.put, s.attachment_id, s.role, s.unlink_at, s.put_at,
+            u.role, u.attachment_id, u.image)::objectlink.touched AS t
+    FROM (SELECT g.ref, bool_or(g.op = 'L') AS link, bool_or(g.op = 'U') AS unlink, bool_or(g.op = 'P') AS put,
+                 max(g.attachment_id) AS attachment_id, max(g.role) AS role,
+                 max(g.at) FILTER (WHERE g.op = 'U') AS unlink_at, max(g.at) FILTER (WHERE g.op = 'P') AS put_at
+          FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref) s
+    LEFT JOIN last_unlink u ON u.ref OPERATOR(pg_catalog.=) s.ref
+  ), walked AS (
+    INSERT INTO objectlink.scan (attachment_id, kind, role, at, image)
+    SELECT DISTINCT ON (g.attachment_id) g.attachment_id, 'unlink', g.role, g.at, g.image
+    FROM gone g WHERE g.op = 'T' ORDER BY g.attachment_id, g.at DESC, g.tid DESC
   )
   SELECT count(*), max(g.tid),
-         array_agg(DISTINCT g.attachment_id) FILTER (WHERE g.op = 'T'),
          -- In order, here and below: neighbours in an index are then looked up, and written, together.
          (SELECT array_agg(t ORDER BY (t).ref) FROM per_ref)
-    INTO taken, high, v_truncated, v_touched FROM gone g;
-  IF v_truncated IS NOT NULL THEN
-    INSERT INTO objectlink.scan (attachment_id, kind) SELECT a, 'unlink' FROM unnest(v_truncated) a;
-  END IF;
+    INTO taken, high, v_touched FROM gone g;
   IF v_touched IS NOT NULL THEN
     postponed := objectlink.apply_touched(v_touched);
   END IF;
@@ -73,10 +79,12 @@ BEGIN
   v_linked_refs := array_remove(v_linked_refs, NULL);
   IF v_doubt THEN
     -- Unlinked, or only not to be seen now: looked at again by a later batch.
-    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role)
-    SELECT o.op, (t).attachment_id, (t).ref, pg_current_xact_id(), o.at, (t).role
+    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role, image)
+    SELECT o.op, o.attachment_id, (t).ref, pg_current_xact_id(), o.at, o.role, o.image
     FROM unnest(p_touched) t
-    CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink, (t).unlink_at), ('L', (t).link, now()), ('P', (t).put, (t).put_at)) AS o (op, said, at)
+    CROSS JOIN LATERAL (VALUES ('U'::"char", (t).unlink, (t).unlink_at, (t).unlink_via, (t).unlink_by, (t).unlink_image),
+                               ('L', (t).link, now(), (t).attachment_id, (t).role, NULL),
+                               ('P', (t).put, (t).put_at, (t).attachment_id, (t).role, NULL)) AS o (op, said, at, attachment_id, role, image)
     WHERE o.said AND ((t).unlink OR NOT (t).link) AND NOT (t).ref OPERATOR(pg_catalog.=) ANY (coalesce(v_linked_refs, '{}'));
     GET DIAGNOSTICS v_postponed = ROW_COUNT;
   END IF;
@@ -106,12 +114,14 @@ BEGIN
       SELECT o.* FROM unnest(v_keys) AS k (key)
       CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id, i.unlinked_at FROM objectlink.object i
                           WHERE i.store_id = v_store.id AND i.key = k.key OFFSET 0) AS o
-    ), change AS MATERIALIZED (
+    ), outcome AS (
       SELECT v_store.id AS store_id, w.key, b.state AS from_state,
              objectlink.next_state(b.state, w.linked, w.touched, b.verified_at IS NOT NULL) AS to_state,
              coalesce(w.attachment_id, CASE WHEN w.linked THEN NULL ELSE b.attachment_id END, (w.touched).attachment_id) AS attachment_id,
-             b.attachment_id AS was_attachment_id, (w.touched).put AS put, (w.touched).role AS role,
-             (w.touched).unlink_at,
+             b.attachment_id AS was_attachment_id, (w.touched).put AS put,
+             CASE WHEN (w.touched).unlink AND NOT w.linked THEN (w.touched).unlink_by ELSE (w.touched).role END AS role,
+             (w.touched).unlink_at, (w.touched).unlink_via, (w.touched).unlink_image,
+             b.unlinked_at AS was_unlinked_at,
              -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key. Not if it
              -- was unlinked since: what is said of a put may be read later than what became of it.
              CASE WHEN (w.touched).put_at > coalesce(greatest((w.touched).unlink_at, b.unlinked_at), '-infinity')
@@ -122,9 +132,18 @@ BEGIN
       -- What an old row says of a key that is not ours is not taken over, and so never deleted.
       WHERE b.key IS NOT NULL OR objectlink.key_is_ours(v_store.prefix, w.key)
       ORDER BY w.key COLLATE "C"
+    ), change AS MATERIALIZED (
+      SELECT c.*, c.to_state = 'unlinked' AND c.unlink_at > coalesce(c.was_unlinked_at, '-infinity') AS later,
+             -- Who left it without a row, and from which row it went: for the record of its erasure.
+             u.*
+      FROM outcome c
+      LEFT JOIN LATERAL (SELECT coalesce(pg_get_userbyid(c.role), session_user)::text AS by, c.unlink_via AS via,
+                                c.unlink_image ->> 'relation' AS relation, coalesce(c.unlink_image ->> 'act', c.cause) AS act,
+                                c.unlink_image -> 'row' AS row_key) AS u ON c.to_state IN ('reserved', 'unlinked')
     ), inserted AS (
-      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, unlinked_at, due_at)
-      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.unlink_at,
+      INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, unlinked_at, unlinked_by, unlinked_via,
+                                     unlinked_relation, unlinked_act, unlinked_row, due_at)
+      SELECT v_store.id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.unlink_at, c.by, c.via, c.relation, c.act, c.row_key,
              clock_timestamp() + CASE c.to_state WHEN 'unlinked' THEN greatest(v_store.retention, c.reservation)
                                                  WHEN 'reserved' THEN objectlink.reservation_time()
                                                  ELSE interval '0' END
@@ -133,6 +152,7 @@ BEGIN
       UPDATE objectlink.object o
       SET state = c.to_state, since = clock_timestamp(), wanted_since = clock_timestamp(), attachment_id = c.attachment_id, attempts = 0,
           unlinked_at = greatest(o.unlinked_at, c.unlink_at), error_class = NULL, error_code = NULL, last_error = NULL,
+          unlinked_by = c.by, unlinked_via = c.via, unlinked_relation = c.relation, unlinked_act = c.act, unlinked_row = c.row_key,
           due_at = CASE c.to_state WHEN 'unlinked' THEN clock_timestamp() + greatest(v_store.retention, c.reservation)
                                    WHEN 'pending' THEN clock_timestamp() END
       FROM change c
@@ -140,6 +160,11 @@ BEGIN
     ), moved AS (
       UPDATE objectlink.object o
       SET attachment_id = c.attachment_id, unlinked_at = greatest(o.unlinked_at, c.unlink_at),
+          unlinked_by = CASE WHEN c.later THEN c.by ELSE o.unlinked_by END,
+          unlinked_via = CASE WHEN c.later THEN c.via ELSE o.unlinked_via END,
+          unlinked_relation = CASE WHEN c.later THEN c.relation ELSE o.unlinked_relation END,
+          unlinked_act = CASE WHEN c.later THEN c.act ELSE o.unlinked_act END,
+          unlinked_row = CASE WHEN c.later THEN c.row_key ELSE o.unlinked_row END,
           due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp()
                         WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN greatest(o.due_at, clock_timestamp() + c.reservation)
                         ELSE o.due_at END,
@@ -148,7 +173,7 @@ BEGIN
       FROM change c
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
         AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked'))
-             OR (c.to_state = 'unlinked' AND c.unlink_at > coalesce(o.unlinked_at, '-infinity')))
+             OR c.later)
     )
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, actor)
     SELECT v_store.id, c.key, c.from_state, c.to_state, c.cause, c.attachment_id,

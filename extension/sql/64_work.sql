@@ -50,7 +50,7 @@ BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   -- Not deleted here: it goes the way of every unlinked object, which asks the rows once more.
   WITH expired AS (
-    UPDATE objectlink.object o SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp()
+    UPDATE objectlink.object o SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp(), unlinked_act = 'never linked'
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved' AND o.due_at <= clock_timestamp()
     RETURNING o.key, o.attachment_id

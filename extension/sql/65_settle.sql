@@ -14,20 +14,21 @@ DECLARE
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
   v_settled int;
   v_gone text[];
+  v_erased objectlink.erased[];
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   -- The store comes with each result: a planner that is told one store, and has old statistics, reads all of it.
   WITH result AS MATERIALIZED (
     SELECT p_store AS store_id, r.* FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
-      content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
+      content_type text, request_id text, proof text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
     -- In order: neighbours in the index are then looked up, and written, together.
     ORDER BY r.key COLLATE "C"
   ), removed AS (
     DELETE FROM objectlink.object o USING result r
     WHERE r.outcome = 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"
       AND o.state = r.state AND o.attempts = r.attempts
-    RETURNING o.attachment_id, o.issued_epoch, r.*, 'gone' AS to_state
+    RETURNING o.attachment_id, o.issued_epoch, r.*, 'gone' AS to_state, o AS was
   ), updated AS (
     UPDATE objectlink.object o
     SET state = CASE WHEN r.outcome IN ('stored', 'failed') THEN r.outcome ELSE o.state END,
@@ -41,7 +42,7 @@ BEGIN
     FROM result r
     WHERE r.outcome <> 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"
       AND o.state = r.state AND o.attempts = r.attempts
-    RETURNING o.attachment_id, o.issued_epoch, r.*, o.state AS to_state
+    RETURNING o.attachment_id, o.issued_epoch, r.*, o.state AS to_state, NULL::objectlink.object AS was
   ), acted AS MATERIALIZED (
     SELECT * FROM removed UNION ALL SELECT * FROM updated
   ), freed AS (
@@ -65,7 +66,14 @@ BEGIN
                 THEN jsonb_build_object('class', a.error_class, 'code', a.error_code, 'message', a.message) END
     FROM acted a WHERE a.to_state <> a.state
   )
-  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone') INTO v_settled, v_gone FROM acted a;
+  -- What somebody else stored under the key was not erased.
+  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone'),
+         array_agg((a.was, a.request_id, a.proof)::objectlink.erased ORDER BY a.key COLLATE "C")
+           FILTER (WHERE a.outcome = 'gone' AND a.error_code IS DISTINCT FROM 'ObjectExists')
+    INTO v_settled, v_gone, v_erased FROM acted a;
+  IF v_erased IS NOT NULL THEN
+    PERFORM objectlink.record_erasures(p_store, p_epoch, v_erased);
+  END IF;
 
   -- A row that came in with triggers off after the delete was committed to: it lost its object and must show.
   IF v_gone IS NOT NULL THEN

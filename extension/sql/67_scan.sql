@@ -80,8 +80,9 @@ BEGIN
     WHERE (o.store_id, o.key) > (p_scan.after_store, p_scan.after_value)
     ORDER BY o.store_id, o.key LIMIT p_limit
   ), appended AS (
-    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-    SELECT 'U', p.attachment_id, objectlink.storage_ref(s.name::text, p.key), pg_current_xact_id(), now()
+    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role, image)
+    SELECT 'U', p.attachment_id, objectlink.storage_ref(s.name::text, p.key), pg_current_xact_id(), coalesce(p_scan.at, now()),
+           p_scan.role, p_scan.image
     FROM page p JOIN objectlink.store s ON s.id = p.store_id WHERE p.attachment_id = p_scan.attachment_id
   )
   SELECT count(*), (array_agg(p.store_id ORDER BY p.store_id DESC, p.key DESC))[1],

@@ -104,8 +104,9 @@ CREATE PROCEDURE daemon.finish() LANGUAGE plpgsql AS $$
 BEGIN
   SET client_min_messages = warning;
   PERFORM pg_advisory_unlock_all();
+  PERFORM objectlink.purge_erasures('infinity');
   TRUNCATE objectlink.outbox, objectlink.object, objectlink.payload, objectlink.condemned, objectlink.event,
-           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell RESTART IDENTITY;
+           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell, objectlink.erasure_chain, objectlink.erasure_purged RESTART IDENTITY;
   DROP SERVER docs CASCADE;
   DROP SCHEMA daemon CASCADE;
 END $$;

@@ -58,7 +58,7 @@ def dumped(pg, bucket, make_daemon):
     return documents
 
 
-TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event"]
+TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event", "erasure", "erasure_chain", "erasure_purged"]
 
 
 def content_of_tables(pg):

@@ -62,6 +62,7 @@ TEST(DeleteOne, ASingleKeyTakesADeleteAndALook) {
   EXPECT_EQ(result.outcome, Outcome::gone);
   EXPECT_STREQ(result.cause, "delete");
   EXPECT_EQ(result.request_id, "tx");
+  EXPECT_EQ(result.proof, "HEAD 404");
 }
 
 TEST(DeleteOne, AKeyThatWasMissingIsGoneAllTheSame) {
@@ -328,6 +329,7 @@ TEST(DeleteUnproved, SomebodyElsesObjectIsLeft) {
     EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k"));
     EXPECT_EQ(errand.result().outcome, Outcome::gone);
     EXPECT_EQ(errand.result().error->code, "ObjectExists");
+    EXPECT_EQ(errand.result().proof, "");
   }
 }
 
@@ -351,6 +353,7 @@ TEST(DeleteUnproved, NothingThereIsGone) {
   errand.run();
   EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k", "HEAD /docs/"));
   EXPECT_EQ(errand.result().outcome, Outcome::gone);
+  EXPECT_EQ(errand.result().proof, "HEAD 404");
   EXPECT_FALSE(errand.result().error);
 }
 

@@ -60,6 +60,7 @@ TEST(WorkJson, WhatIsKnownIsThere) {
   result.sha256_hex = "00ff";
   result.content_type = "text/plain";
   result.request_id = "tx";
+  result.proof = "HEAD 404";
   result.retry_after = 1500ms;
   result.counted = true;
   EXPECT_EQ(written(result), (json{{"key", "a/b"},
@@ -74,7 +75,8 @@ TEST(WorkJson, WhatIsKnownIsThere) {
                                    {"version_id", "v1"},
                                    {"sha256", "00ff"},
                                    {"content_type", "text/plain"},
-                                   {"request_id", "tx"}}));
+                                   {"request_id", "tx"},
+                                   {"proof", "HEAD 404"}}));
 }
 
 TEST(WorkJson, LargeSizesStayExact) {
