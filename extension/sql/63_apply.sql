@@ -121,7 +121,8 @@ BEGIN
              b.attachment_id AS was_attachment_id, (w.touched).put AS put,
              CASE WHEN (w.touched).unlink AND NOT w.linked THEN (w.touched).unlink_by ELSE (w.touched).role END AS role,
              (w.touched).unlink_at, (w.touched).unlink_via, (w.touched).unlink_image,
-             b.unlinked_at AS was_unlinked_at,
+             -- A row linked it since it was found unlinked, and is gone again. A walk only asks.
+             (w.touched).link OR (w.touched).unlink_image ->> 'act' IN ('delete', 'update') AS vanished, b.unlinked_at AS was_unlinked_at,
              -- Handed over again while it waits to be deleted: a row has as long to come and link it as for a new key. Not if it
              -- was unlinked since: what is said of a put may be read later than what became of it.
              CASE WHEN (w.touched).put_at > coalesce(greatest((w.touched).unlink_at, b.unlinked_at), '-infinity')
@@ -160,19 +161,22 @@ BEGIN
     ), moved AS (
       UPDATE objectlink.object o
       SET attachment_id = c.attachment_id, unlinked_at = greatest(o.unlinked_at, c.unlink_at),
+          wanted_since = CASE WHEN c.vanished AND c.to_state = 'unlinked' THEN clock_timestamp() ELSE o.wanted_since END,
           unlinked_by = CASE WHEN c.later THEN c.by ELSE o.unlinked_by END,
           unlinked_via = CASE WHEN c.later THEN c.via ELSE o.unlinked_via END,
           unlinked_relation = CASE WHEN c.later THEN c.relation ELSE o.unlinked_relation END,
           unlinked_act = CASE WHEN c.later THEN c.act ELSE o.unlinked_act END,
           unlinked_row = CASE WHEN c.later THEN c.row_key ELSE o.unlinked_row END,
           due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp()
-                        WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN greatest(o.due_at, clock_timestamp() + c.reservation)
+                        -- A restore to the time before the row vanished brings it back: its object stays as long as after a first unlink.
+                        WHEN (c.reservation > interval '0' OR c.vanished) AND c.to_state = 'unlinked' AND o.due_at IS NOT NULL
+                          THEN greatest(o.due_at, clock_timestamp() + greatest(c.reservation, CASE WHEN c.vanished THEN v_store.retention END))
                         ELSE o.due_at END,
           -- Held now for a reason, and no longer because a try has to be repeated.
           last_error = CASE WHEN c.reservation > interval '0' AND c.to_state = 'unlinked' THEN NULL ELSE o.last_error END
       FROM change c
       WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
-        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR (c.put AND c.to_state IN ('pending', 'unlinked'))
+        AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR ((c.put OR c.vanished) AND c.to_state = 'unlinked') OR (c.put AND c.to_state = 'pending')
              OR c.later)
     )
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, actor)

@@ -211,3 +211,45 @@ def test_two_daemons_killed_in_turn_write_one_chain(documents, make_daemon, rand
     crash_loop(documents, [make_daemon(), make_daemon()], random.Random(random_seed), rounds=6)
     assert records(documents.pg)
     assert_one_record_each(documents.pg)
+
+
+def coverage(pg, point):
+    row, = pg.run("SELECT covered, gone, gone_bytes, waiting, reason FROM objectlink.recovery_coverage(%s)", point)
+    return row
+
+
+def test_a_delete_that_was_open_at_the_restore_point_counts(documents, daemon):
+    """Its row is back after the restore, though the transaction had begun before."""
+    pg = documents.pg
+    documents.put(["letter"])
+    documents.sync()
+    writer = pg.connect(autocommit=False)
+    documents.delete(["letter"], on=writer)
+    point = pg.value("SELECT clock_timestamp()")
+    writer.commit()
+    documents.sync()
+    assert coverage(pg, point).gone == 1 and coverage(pg, point).gone_bytes == len(documents._contents["letter"])
+    assert not coverage(pg, point).covered
+    later = pg.value("SELECT clock_timestamp()")
+    assert coverage(pg, later).gone == 0
+
+
+def test_what_the_retention_holds_is_covered(documents, daemon):
+    pg = documents.pg
+    pg.run("ALTER SERVER docs OPTIONS (ADD retention '1 hour')")
+    documents.put(["letter", "kept"])
+    documents.sync()
+    point = pg.value("SELECT clock_timestamp()")
+    documents.delete(["letter"])
+    documents.sync()
+    assert coverage(pg, point)[:4] == (True, 0, 0, 1)
+    # The present retention counts, not the one of then.
+    pg.run("ALTER SERVER docs OPTIONS (SET retention '0')")
+    assert not coverage(pg, point).covered
+    pg.run("ALTER SERVER docs OPTIONS (SET retention '1 hour')")
+    assert coverage(pg, point).covered
+    # As if that hour were over.
+    pg.run("UPDATE objectlink.object SET due_at = now() WHERE state = 'unlinked'")
+    documents.sync()
+    assert coverage(pg, point)[:2] == (False, 1)
+    assert_one_record_each(pg)
