@@ -24,7 +24,7 @@ DECLARE
   v_until timestamptz := v_called + timeout;
   v_before xid8;
   v_round timestamptz := v_called;
-  v_second boolean := false;
+  v_rounds_left int := 2;
   v_since timestamptz;
   v_sleep_s double precision := 0.005;
 BEGIN
@@ -38,14 +38,15 @@ BEGIN
   -- Older than every transaction still to come; the rows of this transaction itself can't be waited for.
   v_before := coalesce(pg_current_xact_id_if_assigned(), pg_snapshot_xmax(pg_current_snapshot()));
   LOOP
-    -- Applying the outbox may begin a walk, and a walk appends to the outbox again: so two rounds, the second for what
-    -- walks have appended by the end of the first. After that, all of it has entered the state it led to.
+    -- Applying the outbox may begin a walk, and a walk appends to the outbox again: so three rounds, the second for walks
+    -- begun by the end of the first, the third for what they have appended. After that, all of it has entered the state it
+    -- led to.
     IF v_since IS NULL AND NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.xid < v_before)
        AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_round) THEN
-      IF v_second THEN
+      IF v_rounds_left = 0 THEN
         v_since := clock_timestamp();
       ELSE
-        v_second := true;
+        v_rounds_left := v_rounds_left - 1;
         v_round := clock_timestamp();
         v_before := pg_snapshot_xmax(pg_current_snapshot());
         CONTINUE;
