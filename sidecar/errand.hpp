@@ -5,11 +5,19 @@
 #include <functional>
 #include <string>
 
+#include "capabilities.hpp"
 #include "s3_error.hpp"
 #include "transport.hpp"
 #include "work.hpp"
 
 namespace objectlink {
+
+// What jobs have to know of the store, beside what its replies say.
+struct StoreTraits {
+  Capabilities capabilities;
+  bool delete_all_versions = false;  // else only our own
+  std::string prefix;                // all keys begin with it
+};
 
 class Errand {
  public:
@@ -33,6 +41,8 @@ class Errand {
 
   // Has the store proved lately that the bucket exists? Otherwise the 404 of a HEAD proves nothing.
   virtual bool bucket_is_known() const = 0;
+
+  virtual const StoreTraits& traits() const = 0;
 };
 
 }  // namespace objectlink

@@ -30,7 +30,7 @@ constexpr std::int64_t content_piece_bytes = 1 << 20;
 constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};   // a link whose object may still be on its way
 constexpr Backoff undeleted_backoff{seconds{1}, std::chrono::minutes{10}};
 
-StoreConnection connection_of(const StoreOptions& options) {
+StoreConnection connection_of(const StoreOptions& options, const Capabilities& capabilities) {
   StoreConnection connection;
   connection.endpoint.endpoint = options.endpoint;
   connection.endpoint.bucket = options.bucket;
@@ -39,6 +39,7 @@ StoreConnection connection_of(const StoreOptions& options) {
   connection.endpoint.connect_timeout = options.connect_timeout;
   connection.endpoint.request_timeout = options.request_timeout;
   connection.endpoint.ca_file = options.ca_file;
+  connection.endpoint.checksums = capabilities.checksums == Support::yes;
   connection.profile = options.credentials;
   connection.concurrency = options.concurrency;
   return connection;
@@ -53,7 +54,7 @@ std::mt19937_64& session_rng() {
 
 OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const StoreOptions& options, Time usable_at)
     : context_(context), identity_(std::move(identity)), options_(options), usable_at_(usable_at), health_(session_rng()()),
-      removal_(*this, identity_.id, identity_.epoch) {
+      removal_(*this, identity_.id, identity_.epoch), known_(*this, identity_.id, identity_.epoch, identity_.name) {
   set_options(options);
   context_.metrics.set_store_state(identity_.name, "active");
 }
@@ -70,14 +71,26 @@ void OwnedStore::set_options(const StoreOptions& options) {
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
   if (!health_.is_paused()) context_.health.set_store_well(identity_.name);  // its options were refused before
-  context_.transport.configure(identity_.id, connection_of(options));
+  known_.set_options(options);
+  known_.take_checksums_changed();
+  context_.transport.configure(identity_.id, connection_of(options, traits().capabilities));
+}
+
+// What the store can do is found out when there is something to change in it, not before. Uploads need not wait for it.
+bool OwnedStore::find_out(Time now) {
+  const bool wanted = removal_.waiting() > 0 || std::exchange(upload_started_, false);
+  const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
+  if (known_.take_checksums_changed()) context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
+  return ready;
 }
 
 bool OwnedStore::turn(Time now, Mood mood) {
   bool progress = settle_results(now);
   if (status_changed_) record_status();
+  known_.record(context_.database);
   if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
-  if (mood == Mood::normal || removal_.at_barrier()) progress |= removal_.turn(context_.database, now);
+  const bool ready = find_out(now);
+  if (ready && (mood == Mood::normal || removal_.at_barrier())) progress |= removal_.turn(context_.database, now);
   for (const std::string& key : removal_.take_returned()) taken_.erase(key);
   progress |= start_uploads();
   progress |= fetch(now);
@@ -173,6 +186,7 @@ bool OwnedStore::start_uploads() {
     context_.content_bytes_free -= held;
     content_bytes_held_ += held;
     content_bytes_of_[work.key] = held;
+    upload_started_ = true;
     upload(*this, std::move(work), limits);
   }
   uploads_.erase(uploads_.begin(), uploads_.begin() + static_cast<std::ptrdiff_t>(started));
@@ -199,6 +213,7 @@ void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done don
     --sent_;
     context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
     failure_reported_ = false;
+    known_.saw_reply(reply);
     done(reply);
   });
 }
@@ -234,6 +249,7 @@ void OwnedStore::settle(Result result) {
 void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error& error) {
   Result result = result_for(work, cause, Outcome::retry);
   result.error = error;
+  result.put_unknown = error.outcome_unknown && std::string_view(cause) == "upload";
   const bool deleting = work.state == "deleting";
   const bool own_fault = error.klass == ErrorClass::object || error.klass == ErrorClass::not_found;
   if (own_fault) {

@@ -14,6 +14,7 @@
 #include "database.hpp"
 #include "errand.hpp"
 #include "health.hpp"
+#include "known_store.hpp"
 #include "metrics.hpp"
 #include "remove.hpp"
 #include "store_health.hpp"
@@ -79,12 +80,14 @@ class OwnedStore final : private Errand {
   void store_answered() override;
   void settle_error(const Work& work, const char* cause, const S3Error& error) override;
   bool bucket_is_known() const override;
+  const StoreTraits& traits() const override { return known_.traits(); }
 
   bool settle_results(Time now);
   bool fetch(Time now);
   Time next_fetch_after(Time fetched_at) const;
   void dispatch(Work work);
   bool start_uploads();
+  bool find_out(Time now);
   void record_status();
   void report_failure(const S3Error& error);
 
@@ -94,6 +97,7 @@ class OwnedStore final : private Errand {
   const Time usable_at_;
   StoreHealth health_;
   Removal removal_;
+  KnownStore known_;
 
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
   std::vector<Work> uploads_;              // wait for room to hold their content
@@ -112,6 +116,7 @@ class OwnedStore final : private Errand {
   bool fetch_all_ = false;
   std::optional<Time> bucket_seen_;
   std::optional<S3Error> last_failure_;
+  bool upload_started_ = false;            // since the last turn
   bool retired_ = false;
   bool status_changed_ = true;             // what the database says of the store is unknown at first
 };

@@ -68,7 +68,10 @@ void upload(Errand& errand, Work work, const UploadLimits& limits) {
         }
         put(errand, shared, limits);
       },
-      [&errand, shared](const S3Error& error) { errand.settle_error(*shared, "upload", error); });
+      [&errand, shared](S3Error error) {
+        error.outcome_unknown = false;  // nothing was asked for but a look
+        errand.settle_error(*shared, "upload", error);
+      });
 }
 
 }  // namespace objectlink

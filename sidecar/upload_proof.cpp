@@ -48,7 +48,10 @@ void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const
         vanished.status = 404;
         errand.settle_error(*work, "upload", vanished);
       },
-      [&errand, work](const S3Error& error) { errand.settle_error(*work, "upload", error); });
+      [&errand, work](S3Error error) {
+        error.outcome_unknown = false;  // the upload itself was answered: it is only the look that nobody knows the end of
+        errand.settle_error(*work, "upload", error);
+      });
 }
 
 }  // namespace objectlink

@@ -40,6 +40,9 @@ INSERT INTO document VALUES (4, 's3://docs/1');
 SELECT key, state FROM objectlink.objects WHERE key = '1';
 SELECT daemon.apply();
 
+-- What a store can do is unknown until it was probed; the view shows the endpoint and bucket of now
+SELECT * FROM objectlink.store_capabilities;
+
 -- One of each state; last the deleted one, which leaves
 INSERT INTO document SELECT 10 + row_number() OVER (), objectlink.storage_ref('docs', k) FROM unnest('{stored,failed,missing,corrupt,unlinked,deleting,gone}'::text[]) k;
 SELECT objectlink.put('docs', 'x', key => 'reserved');

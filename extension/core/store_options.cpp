@@ -53,6 +53,8 @@ constexpr auto options_table = std::to_array<Option>({
        return keep(t, o.credentials, [](std::string_view w) { return check_word(w, "_.-", word_bytes_max); });
      },
      "Give the name of a profile in the credentials file, never a secret."},
+    {"delete_versions", [](std::string_view t, StoreOptions& o) { return read_choice(t, "stored", "all", o.delete_all_versions); },
+     "Write 'stored' to delete the version that was stored, or 'all' to delete every version of its key."},
     {"endpoint", [](std::string_view t, StoreOptions& o) { return keep(t, o.endpoint, check_endpoint); },
      "Write scheme, host and optionally port only, for example 'https://s3.example.com:9000'."},
     {"max_attempts", [](std::string_view t, StoreOptions& o) { return read_integer(t, 1, 1000, o.max_attempts); },

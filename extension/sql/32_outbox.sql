@@ -27,10 +27,15 @@ CREATE TABLE objectlink.condemned (
   ref           objectlink.storage_ref NOT NULL,
   condemned_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   release_after timestamptz,
+  watched       boolean NOT NULL DEFAULT false,
+  sha256        bytea,
+  attachment_id int,
   CONSTRAINT condemned_pkey PRIMARY KEY (ref)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE objectlink.condemned IS 'keys that may not be linked now, because a request to delete them may still reach the store';
 COMMENT ON COLUMN objectlink.condemned.release_after IS 'the object is gone; the mark stays until its last request can no longer arrive';
+COMMENT ON COLUMN objectlink.condemned.watched IS 'that request may be an upload: its key is looked at once more when the mark goes';
+COMMENT ON COLUMN objectlink.condemned.sha256 IS 'watched: digest of what that upload would bring; anything else is somebody else''s';
 
 -- One row that says whether the drainer sleeps. Unlogged: after a crash it is empty, which means awake.
 CREATE UNLOGGED TABLE objectlink.doorbell (

@@ -16,6 +16,7 @@ CREATE TABLE objectlink.object (
   verified_at   timestamptz,
   issued_at     timestamptz,
   issued_epoch  bigint,
+  put_unknown_until timestamptz,
   sha256        bytea,
   etag          text,
   version_id    text,
@@ -41,6 +42,7 @@ COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next;
 COMMENT ON COLUMN objectlink.object.verified_at IS 'last proof that the store has it';
 COMMENT ON COLUMN objectlink.object.issued_at IS 'deleting: from here on a request to delete it may be on its way';
 COMMENT ON COLUMN objectlink.object.issued_epoch IS 'deleting: the owner that issued it; another one must treat its outcome as unknown';
+COMMENT ON COLUMN objectlink.object.put_unknown_until IS 'until then an upload whose outcome nobody knows may still arrive, even if another one succeeded';
 COMMENT ON COLUMN objectlink.object.last_error IS 'what the last failed try said';
 
 -- Content handed to put(), kept until the store has proved that it holds it.

@@ -8,7 +8,8 @@ COMMENT ON FUNCTION objectlink.inline_content_bytes() IS 'content up to this siz
 CREATE FUNCTION objectlink.due_work(p_store int, p_after timestamptz, p_limit int)
 RETURNS TABLE (key text, state text, due_at timestamptz, attempts int, max_attempts int, size bigint, etag text,
                version_id text, issued_at timestamptz, issued_epoch bigint,
-               payload_size bigint, payload_sha256 bytea, payload_md5 bytea, content_type text, chosen_key boolean, content bytea)
+               payload_size bigint, payload_sha256 bytea, payload_md5 bytea, content_type text, chosen_key boolean, content bytea,
+               sha256 bytea, verified boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 -- In the order of the index, which ends at the limit: a bitmap would read all that is due, and sort it.
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -22,7 +23,8 @@ BEGIN
            coalesce((SELECT a.max_attempts FROM objectlink.attachment a WHERE a.id = o.attachment_id), v_max_attempts),
            o.size, o.etag, o.version_id, o.issued_at, o.issued_epoch,
            p.size, p.sha256, p.md5, coalesce(p.content_type, o.content_type), p.chosen_key,
-           CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END
+           CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END,
+           o.sha256, o.verified_at IS NOT NULL
     FROM (SELECT * FROM objectlink.object i
           WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now
           ORDER BY i.due_at LIMIT p_limit) o

@@ -154,11 +154,26 @@ DECLARE
   v_count int;
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
-  DELETE FROM objectlink.condemned c
-  WHERE c.release_after <= clock_timestamp()
-    AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
-                    WHERE s.name = objectlink.store(c.ref) AND o.key = objectlink.key(c.ref) AND o.state = 'deleting');
-  GET DIAGNOSTICS v_count = ROW_COUNT;
+  WITH released AS (
+    DELETE FROM objectlink.condemned c
+    WHERE c.release_after <= clock_timestamp()
+      AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+                      WHERE s.name = objectlink.store(c.ref) AND o.key = objectlink.key(c.ref) AND o.state = 'deleting')
+    RETURNING c.*
+  ), again AS (
+    -- An upload may have arrived after the deletion. It goes the way of every unlinked object.
+    INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, due_at, sha256)
+    SELECT objectlink.store_id(objectlink.store(r.ref)), objectlink.key(r.ref), 'unlinked', clock_timestamp(), r.attachment_id,
+           clock_timestamp(), r.sha256
+    -- Without a digest nobody could tell it from what somebody else has stored meanwhile.
+    FROM released r WHERE r.watched AND r.sha256 IS NOT NULL
+    ON CONFLICT ON CONSTRAINT object_pkey DO NOTHING
+    RETURNING store_id, key, attachment_id
+  ), logged AS (
+    INSERT INTO objectlink.event (store_id, key, to_state, cause, attachment_id)
+    SELECT a.store_id, a.key, 'unlinked', 'upload may be late', a.attachment_id FROM again a
+  )
+  SELECT count(*) INTO v_count FROM released;
   RETURN v_count;
 END $$;
-COMMENT ON FUNCTION objectlink.release_condemned(bigint) IS 'for the drainer: frees keys whose last request to delete them can no longer arrive';
+COMMENT ON FUNCTION objectlink.release_condemned(bigint) IS 'for the drainer: frees keys whose last request can no longer arrive, and has those looked at once more where that may have been an upload';

@@ -96,3 +96,14 @@ SELECT e.id, e.at, s.name AS store, e.key, e.from_state, e.to_state, e.cause, e.
 FROM objectlink.event e LEFT JOIN objectlink.store s ON s.id = e.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR e.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);
 COMMENT ON VIEW objectlink.events IS 'every change of an object''s state: what, why, who, and the store''s request id';
+
+CREATE VIEW objectlink.store_capabilities WITH (security_barrier) AS
+SELECT v.name AS store, c.conditional_put, c.conditional_delete, c.versioning, c.checksums, c.multi_delete, c.list_order,
+       c.probed_at, c.last_error
+FROM objectlink.server v
+LEFT JOIN objectlink.store s ON s.name = v.name
+LEFT JOIN objectlink.capability c ON c.store_id = s.id
+  -- As configuration_digest() makes it, which those who look may not call.
+  AND c.configuration = md5(concat_ws(' ', v.options ->> 'endpoint', v.options ->> 'bucket'))
+WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(v.oid, 'USAGE');
+COMMENT ON VIEW objectlink.store_capabilities IS 'what each store was proved to be able to do; NULL: unknown, so that the weakest is assumed';

@@ -105,7 +105,8 @@ BEGIN
   SET client_min_messages = warning;
   PERFORM pg_advisory_unlock_all();
   TRUNCATE objectlink.outbox, objectlink.object, objectlink.payload, objectlink.condemned, objectlink.event,
-           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell RESTART IDENTITY;
+           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.capability,
+           objectlink.doorbell RESTART IDENTITY;
   DROP SERVER docs CASCADE;
   DROP SCHEMA daemon CASCADE;
 END $$;

@@ -205,7 +205,7 @@ class FaultProxy:
             with self._lock:
                 self._clients.discard(client)
 
-    # Faults: each takes method, path, query, times (None: for ever) and skip, and returns the rule for remove()
+    # Faults: each takes method, path, query, own, times (None: for ever) and skip, and returns the rule for remove()
 
     def answer(self, status, code=None, body=None, headers=None, **match):
         return self._add("answer", match, status=status, code=code, body=body, headers=headers)
@@ -262,9 +262,9 @@ class FaultProxy:
         with self._lock:
             self._operations.append(operation)
 
-    def operations(self, method=None, path=None, query=None):
-        """What arrived so far, oldest first; path and query are regular expressions."""
-        wanted = Rule("", method=method, path=path, query=query)
+    def operations(self, method=None, path=None, query=None, own=False):
+        """What arrived so far, oldest first; path and query are regular expressions. own: see Operation."""
+        wanted = Rule("", method=method, path=path, query=query, own=own)
         with self._lock:
             return [operation for operation in self._operations if wanted.matches(operation)]
 

@@ -26,6 +26,13 @@ class Operation:
     fault: str | None = None  # name of the rule's fault
 
     @property
+    def own(self):
+        """About the store itself or objectlink's own objects, not an object of a row. Faults and logs leave these out unless
+        they ask for them: how often a store is probed is no business of a test of something else."""
+        return (self.key.startswith(".objectlink/") or ".objectlink" in self.query or b"<Key>.objectlink/" in self.body
+                or self.query.startswith("versioning"))
+
+    @property
     def key(self):
         """The object's key, for path-style requests; empty for those that address the bucket."""
         return self.path.lstrip("/").partition("/")[2]
@@ -44,10 +51,12 @@ class Rule:
     query: str | None = None  # regular expression, searched in the raw query; '^$' for requests without one
     times: int | None = 1
     skip: int = 0
+    own: bool = False  # True: only requests about the store itself or objectlink's own objects
     hits: int = 0
 
     def matches(self, operation):
-        return ((self.method is None or operation.method == self.method)
+        return (self.own == operation.own
+                and (self.method is None or operation.method == self.method)
                 and (self.path is None or re.search(self.path, operation.path) is not None)
                 and (self.query is None or re.search(self.query, operation.query) is not None))
 

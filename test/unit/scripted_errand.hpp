@@ -111,9 +111,12 @@ class ScriptedErrand final : public Errand {
 
   bool bucket_is_known() const override { return bucket_known; }
 
+  const StoreTraits& traits() const override { return store_traits; }
+
   static constexpr std::string_view endpoint = "http://127.0.0.1:9000";
 
   bool bucket_known = false;
+  StoreTraits store_traits;
   std::map<std::string, std::string> content;  // by key: what waits in the database
   std::vector<HttpRequest> sent;
   std::vector<Result> results;
