@@ -108,6 +108,7 @@ void KnownStore::record(Database& database) {
     write(found->complete ? std::optional(to_json(found->capabilities)) : std::nullopt, found->error);
     if (found->complete) {
       probed_ = true;
+      next_versioning_ = std::chrono::steady_clock::now() + versioning_interval;
       take_over(found->capabilities);
     }
   }

@@ -40,6 +40,10 @@ class Exchange:
         self.operation.upstream_status = int(reply.start_line().split()[1])
         return reply
 
+    def ask(self, request, method):
+        """A request of the proxy's own."""
+        return self._connection.ask_upstream(request, method)
+
     def send(self, data):
         self._connection.client.sendall(data)
 
@@ -246,6 +250,17 @@ class FaultProxy:
         """keys: a list, or a regular expression."""
         match = {"method": "POST", "query": "^delete", **match}
         return self._add("delete_errors", match, keys=keys, code=code, **self._keys)
+
+    # What a store can do that the real server behind the proxy cannot; for ever
+
+    def honour_delete_conditions(self, together=True):
+        """together: in DeleteObjects as well."""
+        self._add("conditional_delete", {"method": "DELETE", "query": "^$", "own": None, "times": None}, **self._keys)
+        if together:
+            self._add("conditional_delete", {"method": "POST", "query": "^delete", "own": None, "times": None}, **self._keys)
+
+    def verify_checksums(self):
+        self._add("verified_checksum", {"method": "PUT", "query": "^$", "own": None, "times": None})
 
     def _add(self, fault, match, **arguments):
         return self.rules.add(Rule(fault, arguments, **match))

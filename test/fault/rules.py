@@ -51,11 +51,11 @@ class Rule:
     query: str | None = None  # regular expression, searched in the raw query; '^$' for requests without one
     times: int | None = 1
     skip: int = 0
-    own: bool = False  # True: only requests about the store itself or objectlink's own objects
+    own: bool | None = False  # True: only requests about the store itself or objectlink's own objects; None: those too
     hits: int = 0
 
     def matches(self, operation):
-        return (self.own == operation.own
+        return ((self.own is None or self.own == operation.own)
                 and (self.method is None or operation.method == self.method)
                 and (self.path is None or re.search(self.path, operation.path) is not None)
                 and (self.query is None or re.search(self.query, operation.query) is not None))

@@ -76,6 +76,25 @@ class Bucket:
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return [key for key in keys if own or not key.startswith(".objectlink/")]
 
+    # Versions
+
+    def set_versioning(self, status):
+        """"Enabled" or "Suspended"; there is no way back."""
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": status})
+
+    def versions(self, key=None, own=False):
+        """[(key, version id, content)] of every version, newest of a key first; content None for a delete marker."""
+        found = []
+        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=key or ""):
+            entries = [(entry, False) for entry in page.get("Versions", ())] + [(entry, True) for entry in page.get("DeleteMarkers", ())]
+            found += entries
+        found.sort(key=lambda entry: (entry[0]["Key"], -entry[0]["LastModified"].timestamp(), not entry[0]["IsLatest"]))
+        return [(entry["Key"], entry["VersionId"], None if marker else self._version(entry)) for entry, marker in found
+                if (key is None or entry["Key"] == key) and (own or not entry["Key"].startswith(".objectlink/"))]
+
+    def _version(self, entry):
+        return self.client.get_object(Bucket=self.name, Key=entry["Key"], VersionId=entry["VersionId"])["Body"].read()
+
     def listing(self):
         """{key: (size, etag)} of all objects but objectlink's own."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)

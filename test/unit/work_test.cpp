@@ -77,6 +77,17 @@ TEST(WorkJson, WhatIsKnownIsThere) {
                                    {"request_id", "tx"}}));
 }
 
+TEST(WorkJson, AProofIsTold) {
+  Result result = plain();
+  result.proof = "listing";
+  result.versions_left = 0;
+  result.put_unknown = true;
+  const json item = written(result);
+  EXPECT_EQ(item.at("proof"), "listing");
+  EXPECT_EQ(item.at("versions_left"), 0);
+  EXPECT_EQ(item.at("put_unknown"), true);
+}
+
 TEST(WorkJson, LargeSizesStayExact) {
   Result result = plain();
   result.size = 5'497'558'138'881;
