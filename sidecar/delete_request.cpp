@@ -58,8 +58,16 @@ void find_out_what_is_there(Errand& errand, const SharedWork& work, const std::s
       [&errand, work, refused](const Sight& sight) {
         if (!sight) return settle_gone(errand, work, {}, "HEAD 404");
         const std::string condition = errand.traits().capabilities.condition(sight->etag);
+        if (condition == refused) {
+          S3Error contradiction;
+          contradiction.klass = ErrorClass::conflict;
+          contradiction.code = "PreconditionFailed";
+          contradiction.message = "the store refused the deletion for another ETag than it shows";
+          contradiction.request_id = sight->request_id;
+          return errand.settle_error(*work, "delete", contradiction);
+        }
         // Our content all the same, from another try of the upload; encrypting stores give each another ETag.
-        if (is_our_upload(*work, *sight) && condition != refused) return delete_one(errand, work, condition);
+        if (is_our_upload(*work, *sight)) return delete_one(errand, work, condition);
         S3Error replaced;
         replaced.klass = ErrorClass::object;
         replaced.code = "ObjectReplaced";

@@ -89,7 +89,8 @@ def lie(keys, order=None, truncated=False, token=""):
 USELESS = {
     "refused": lambda proxy, **match: proxy.answer(403, code="AccessDenied", **match),
     "500": lambda proxy, **match: proxy.answer(500, code="InternalError", **match),
-    "cut": lambda proxy, **match: proxy.cut_after(times=3, **match),  # a look may be repeated on another connection
+    # Without end: a look may be repeated on other connections.
+    "cut": lambda proxy, **match: proxy.cut_after(times=None, **match),
     "truncated body": lambda proxy, **match: proxy.truncate(**match),
     "garbage": lambda proxy, **match: proxy.garbage(**match),
     "out of order": lambda proxy, **match: proxy.answer(200, body=lie(["folder/050", "folder/02"]), **match),

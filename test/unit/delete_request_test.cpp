@@ -445,6 +445,16 @@ TEST(ConditionalDelete, SomebodyElsesObjectStaysAndShows) {
   EXPECT_FALSE(errand.failure().error.outcome_unknown);
 }
 
+TEST(ConditionalDelete, AStoreThatContradictsItselfIsAskedAgain) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities = conditional(true);
+  errand.answer(replied(412, error_xml("PreconditionFailed")));
+  errand.answer(head_reply(4, "\"e\""));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.klass, ErrorClass::conflict);
+}
+
 TEST(ConditionalDelete, WhatIsNotThereAnyMoreIsGone) {
   ScriptedErrand errand;
   errand.store_traits.capabilities = conditional(true);
