@@ -20,7 +20,10 @@ constexpr std::string_view higher_by_bytes = "\xf0\x9f\x98\x80";
 // Nobody has answered, or not to the question: this says nothing of the store, now or later.
 bool is_no_answer(const HttpReply& reply) {
   if (reply.outcome != HttpReply::Outcome::replied) return true;
-  switch (classify(reply).klass) {
+  const S3Error error = classify(reply);
+  switch (error.klass) {
+    // Wrong keys or no such bucket: a person will mend it. Only rights may be missing for good.
+    case ErrorClass::store: return reply.status != 501 && reply.status != 405 && error.code != "AccessDenied";
     case ErrorClass::transient: return reply.status >= 500 || reply.status == 408;
     case ErrorClass::throttled:
     case ErrorClass::clock:

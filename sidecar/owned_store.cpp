@@ -76,9 +76,9 @@ void OwnedStore::set_options(const StoreOptions& options) {
   context_.transport.configure(identity_.id, connection_of(options, traits().capabilities));
 }
 
-// What the store can do is found out when there is something to change in it, not before. Uploads need not wait for it.
+// What the store can do is found out when there is something to delete, or an upload has shown that it works; not before.
 bool OwnedStore::find_out(Time now) {
-  const bool wanted = removal_.waiting() > 0 || std::exchange(upload_started_, false);
+  const bool wanted = removal_.waiting() > 0 || std::exchange(upload_proved_, false);
   const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
   if (known_.take_checksums_changed()) context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
   return ready;
@@ -186,7 +186,6 @@ bool OwnedStore::start_uploads() {
     context_.content_bytes_free -= held;
     content_bytes_held_ += held;
     content_bytes_of_[work.key] = held;
-    upload_started_ = true;
     upload(*this, std::move(work), limits);
   }
   uploads_.erase(uploads_.begin(), uploads_.begin() + static_cast<std::ptrdiff_t>(started));
@@ -240,6 +239,7 @@ void OwnedStore::settle(Result result) {
   context_.metrics.count_operation(identity_.name, result.cause, to_string(result.outcome));
   if (result.outcome == Outcome::stored && std::string_view(result.cause) == "upload") {
     context_.metrics.count_uploaded_bytes(identity_.name, static_cast<std::uint64_t>(result.size.value_or(0)));
+    upload_proved_ = true;
   }
   if (result.error) context_.metrics.count_error(identity_.name, to_string(result.error->klass));
   if (results_.empty()) results_since_ = steady_clock::now();

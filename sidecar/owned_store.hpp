@@ -116,7 +116,7 @@ class OwnedStore final : private Errand {
   bool fetch_all_ = false;
   std::optional<Time> bucket_seen_;
   std::optional<S3Error> last_failure_;
-  bool upload_started_ = false;            // since the last turn
+  bool upload_proved_ = false;             // since the last turn
   bool retired_ = false;
   bool status_changed_ = true;             // what the database says of the store is unknown at first
 };

@@ -151,8 +151,8 @@ def test_what_somebody_stored_over_ours_is_not_deleted(documents, daemon, bucket
     known(documents.pg, conditional_delete=True)
     assert bool(proxy.operations(method="POST", query="^delete")) == (together and count > 1)
     assert bucket.get(keys[0]) == b"theirs"
-    row, = documents.pg.run("SELECT * FROM objectlink.objects")
-    assert (row.key, row.state, row.error_class) == (keys[0], "deleting", "object")
+    left = "SELECT key, state, error_class FROM objectlink.objects"
+    eventually(lambda: documents.pg.run(left) == [(keys[0], "deleting", "object")])
     assert documents.pg.value("SELECT status FROM objectlink.consistency") == "ok"
     # Once it is gone, so is ours.
     bucket.delete(keys[0])
