@@ -191,11 +191,16 @@ TEST(Probe, WithoutAnObjectOfItsOwnNothingIsTried) {
   EXPECT_THAT(found.error, HasSubstr("PUT of a probe"));
 }
 
+TEST(Probe, AMissingBucketIsNoAnswer) {
+  EXPECT_FALSE(found_with({replied(404, error_xml("NoSuchBucket"))}).complete);
+}
+
 TEST(Probe, WhenNobodyAnswersItEndsAndIsNotComplete) {
   const auto replies = able();
   for (std::size_t at = 0; at < replies.size(); ++at) {
     for (const HttpReply& lost : {timed_out(), unreachable(), replied(500), replied(503, error_xml("SlowDown")),
-                                  replied(403, error_xml("RequestTimeTooSkewed"))}) {
+                                  replied(403, error_xml("RequestTimeTooSkewed")),
+                                  replied(403, error_xml("InvalidAccessKeyId"))}) {
       std::vector<HttpReply> cut(replies.begin(), replies.begin() + static_cast<std::ptrdiff_t>(at));
       cut.push_back(lost);
       const ProbeFindings found = found_with(cut);
