@@ -36,8 +36,7 @@ void prove_gone(Errand& errand, const SharedWork& work, const std::string& reque
 }
 
 void delete_one(Errand& errand, const SharedWork& work) {
-  errand.send(
-      true,
+  errand.destroy(
       [work](S3RequestBuilder& builder, const Signing& signing) {
         return builder.delete_object(signing, work->key, work->version_id);
       },
@@ -76,8 +75,7 @@ void delete_many(Errand& errand, std::vector<SharedWork> batch) {
   std::vector<ObjectVersion> objects;
   for (const SharedWork& work : batch) objects.push_back({work->key, work->version_id});
   const auto shared = std::make_shared<const std::vector<ObjectVersion>>(std::move(objects));
-  errand.send(
-      true,
+  errand.destroy(
       [shared](S3RequestBuilder& builder, const Signing& signing) { return builder.delete_objects(signing, *shared); },
       [&errand, shared, batch = std::move(batch)](const HttpReply& reply) {
         const auto deleted = parse_delete_objects(reply, *shared);

@@ -17,6 +17,9 @@ class Errand {
 
   virtual void send(bool mutating, Transport::Build build, Transport::Done done) = 0;
 
+  // A request that removes something from the store: sent only within the lease of the ownership marker as well.
+  virtual void destroy(Transport::Build build, Transport::Done done) = 0;
+
   // A piece of the content that waits to be uploaded; shorter than asked for when it is gone. Asks the database: only from
   // completions and turns of the loop, which are outside of any transaction.
   virtual std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) = 0;
@@ -26,6 +29,9 @@ class Errand {
 
   // The store answered sensibly (an object that is not there included).
   virtual void store_answered() = 0;
+
+  // It did not, in a request that is about no object: tells the store's health.
+  virtual void store_failed(const S3Error& error) = 0;
 
   // Turns an error that is not the object's own into a later try; one that is, into an attempt or the end.
   // Tells the store's health. `cause` as in Result.

@@ -53,9 +53,9 @@ std::mt19937_64& session_rng() {
 
 OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const StoreOptions& options, Time usable_at)
     : context_(context), identity_(std::move(identity)), options_(options), usable_at_(usable_at), health_(session_rng()()),
-      removal_(*this, identity_.id, identity_.epoch) {
+      removal_(*this, identity_.id, identity_.epoch),
+      ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch) {
   set_options(options);
-  context_.metrics.set_store_state(identity_.name, "active");
 }
 
 OwnedStore::~OwnedStore() {
@@ -69,15 +69,26 @@ void OwnedStore::set_options(const StoreOptions& options) {
   options_ = options;
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
-  if (!health_.is_paused()) context_.health.set_store_well(identity_.name);  // its options were refused before
+  reload_ownership();  // first: nothing that was meant for the old place may go to the new one
   context_.transport.configure(identity_.id, connection_of(options));
+}
+
+void OwnedStore::reload_ownership() {
+  ownership_.reload(options_.prefix, options_.seat_check);
+  set_bounds();
+  show_state();
 }
 
 bool OwnedStore::turn(Time now, Mood mood) {
   bool progress = settle_results(now);
   if (status_changed_) record_status();
   if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
-  if (mood == Mood::normal || removal_.at_barrier()) progress |= removal_.turn(context_.database, now);
+  // While the store is paused only a probe may ask it anything; who comes first may be the marker's.
+  if (!health_.is_paused() || now >= *health_.paused_until()) progress |= ownership_.turn(now, removal_.waiting() > 0, in_use_);
+  progress |= follow_ownership(now);
+  if (!ownership_.is_fenced() && (mood == Mood::normal || removal_.at_barrier())) {
+    progress |= removal_.turn(context_.database, now, ownership_.may_delete(now));
+  }
   for (const std::string& key : removal_.take_returned()) taken_.erase(key);
   progress |= start_uploads();
   progress |= fetch(now);
@@ -91,9 +102,50 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   if (now < usable_at_) return usable_at_;
   if (!results_.empty()) return results_since_ + settle_delay_max;
   if (removal_.at_barrier()) return now + barrier_look_interval;
-  if (health_.is_paused()) return std::max({now, *health_.paused_until(), next_fetch_});
-  if (!taken_.empty()) return std::max(now, next_fetch_);
-  return std::nullopt;
+  const auto marker = ownership_.next_turn(now, removal_.waiting() > 0, in_use_);
+  if (health_.is_paused()) {
+    // What was taken before waits for its marker's probe; otherwise the probe is fetched.
+    const Time probe = taken_.empty() ? next_fetch_ : marker.value_or(now + paused_fetch_interval);
+    return std::max({now, *health_.paused_until(), probe});
+  }
+  if (taken_.empty() && !ownership_.is_fenced()) return marker ? std::optional(std::max(now, *marker)) : std::nullopt;
+  return std::max(now, std::min(next_fetch_, marker.value_or(Time::max())));
+}
+
+// Fenced: what would delete or upload goes back, and stays due. No longer fenced: it is fetched again.
+bool OwnedStore::follow_ownership(Time now) {
+  set_bounds();
+  if (ownership_.is_fenced() == fence_followed_) return false;
+  fence_followed_ = ownership_.is_fenced();
+  if (fence_followed_) {
+    removal_.give_up(context_.database, "the store is fenced");
+    for (const Work& work : uploads_) taken_.erase(work.key);
+    uploads_.clear();
+  }
+  next_full_fetch_ = {};
+  next_fetch_ = now;
+  show_state();
+  return true;
+}
+
+void OwnedStore::set_bounds() {
+  const Time destroys = ownership_.lease_until();
+  if (bound_ == destroys) return;
+  bound_ = destroys;
+  Transport::Bounds bounds;
+  bounds.destroys = destroys;
+  if (ownership_.is_fenced()) bounds.changes = Time::min();
+  context_.transport.set_bounds(identity_.id, bounds);
+}
+
+void OwnedStore::show_state() {
+  const bool fenced = ownership_.is_fenced();
+  const bool paused = health_.is_paused();
+  if (fenced) context_.health.set_store_broken(identity_.name, "fenced: " + ownership_.fence_text());
+  else if (paused && last_failure_) context_.health.set_store_broken(identity_.name, last_failure_->describe());
+  else if (!ownership_.refusal().empty()) context_.health.set_store_broken(identity_.name, "ownership marker: " + ownership_.refusal());
+  else if (!paused) context_.health.set_store_well(identity_.name);
+  context_.metrics.set_store_state(identity_.name, fenced ? "fenced" : paused ? "paused" : "active");
 }
 
 bool OwnedStore::fetch(Time now) {
@@ -111,7 +163,8 @@ bool OwnedStore::fetch(Time now) {
   const Rows rows = context_.database.query("SELECT * FROM objectlink.due_work($1, $2::timestamptz, $3)", identity_.id,
                                             full ? std::string("-infinity") : low_, static_cast<std::int64_t>(limit));
   const Time fetched_at = last_fetch_ = steady_clock::now();
-  if (full) next_full_fetch_ = fetched_at + std::max<steady_clock::duration>(full_fetch_interval_min, timer.elapsed() * full_fetch_spacing);
+  const auto spacing = std::max<steady_clock::duration>(full_fetch_interval_min, timer.elapsed() * full_fetch_spacing);
+  if (full) next_full_fetch_ = fetched_at + spacing;
 
   std::size_t fetched = 0;
   for (Work& work : read_work(rows)) {
@@ -122,11 +175,14 @@ bool OwnedStore::fetch(Time now) {
   }
   // There may be more than this fetch was allowed to see; otherwise what falls due next falls due by time.
   if (rows.size() < limit) next_fetch_ = next_fetch_after(fetched_at);
+  // All that may not be done stays due, and is passed over each time.
+  if (ownership_.is_fenced()) next_fetch_ = fetched_at + spacing;
   if (!expired_.empty()) {
     context_.database.query("SELECT objectlink.expire_reserved($1, $2, $3::text[])", identity_.id, identity_.epoch, text_array(expired_));
     for (const std::string& key : expired_) taken_.erase(key);
     expired_.clear();
   }
+  in_use_ |= fetched > 0;
   if (fetched > 0) start_uploads();
   return fetched > 0;
 }
@@ -194,13 +250,22 @@ std::string OwnedStore::read_content(const std::string& key, std::int64_t offset
 }
 
 void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done done) {
+  submit(mutating, false, std::move(build), std::move(done));
+}
+
+void OwnedStore::destroy(Transport::Build build, Transport::Done done) { submit(true, true, std::move(build), std::move(done)); }
+
+void OwnedStore::submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done) {
   ++sent_;
-  context_.transport.submit(identity_.id, mutating, std::move(build), [this, done = std::move(done)](const HttpReply& reply) {
-    --sent_;
-    context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
-    failure_reported_ = false;
-    done(reply);
-  });
+  context_.transport.submit(
+      identity_.id, mutating, std::move(build),
+      [this, done = std::move(done)](const HttpReply& reply) {
+        --sent_;
+        context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
+        failure_reported_ = false;
+        done(reply);
+      },
+      destroying);
 }
 
 void OwnedStore::store_answered() {
@@ -210,9 +275,10 @@ void OwnedStore::store_answered() {
   next_full_fetch_ = {};
   next_fetch_ = {};
   log::info("store.resumed", "store answers again", {{"store", identity_.name}});
-  context_.health.set_store_well(identity_.name);
-  context_.metrics.set_store_state(identity_.name, "active");
+  show_state();
 }
+
+void OwnedStore::store_failed(const S3Error& error) { report_failure(error); }
 
 bool OwnedStore::bucket_is_known() const { return bucket_seen_ && steady_clock::now() - *bucket_seen_ < bucket_memory; }
 
@@ -274,8 +340,7 @@ void OwnedStore::report_failure(const S3Error& error) {
   bucket_seen_.reset();
   log::error("store.paused", "store is not usable, waiting",
              {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.describe()}});
-  context_.health.set_store_broken(identity_.name, error.describe());
-  context_.metrics.set_store_state(identity_.name, "paused");
+  show_state();
 }
 
 void OwnedStore::record_status() {

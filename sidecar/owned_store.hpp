@@ -15,6 +15,7 @@
 #include "errand.hpp"
 #include "health.hpp"
 #include "metrics.hpp"
+#include "ownership.hpp"
 #include "remove.hpp"
 #include "store_health.hpp"
 #include "transport.hpp"
@@ -48,6 +49,8 @@ class OwnedStore final : private Errand {
   OwnedStore& operator=(const OwnedStore&) = delete;
 
   void set_options(const StoreOptions& options);
+  // Somebody may have fenced or adopted it. Throws DatabaseError.
+  void reload_ownership();
   const StoreIdentity& identity() const { return identity_; }
 
   // One turn: settles, moves deletions on, fetches. True if something happened. Throws DatabaseError.
@@ -62,8 +65,9 @@ class OwnedStore final : private Errand {
   // Nothing handed to the store any more, and nothing to settle.
   bool is_quiet() const { return results_.empty() && sent_ == 0; }
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
-  bool is_idle(Time now) const { return taken_.empty() && is_quiet() && !is_paused() && now >= usable_at_; }
-  bool is_paused() const { return health_.is_paused(); }
+  bool is_idle(Time now) const { return taken_.empty() && is_quiet() && !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_; }
+  // What is due cannot be done now: paused, fenced, or not to be claimed.
+  bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
 
   // Begins nothing any more, whatever the mood.
   void retire() { retired_ = true; }
@@ -74,9 +78,11 @@ class OwnedStore final : private Errand {
 
  private:
   void send(bool mutating, Transport::Build build, Transport::Done done) override;
+  void destroy(Transport::Build build, Transport::Done done) override;
   std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) override;
   void settle(Result result) override;
   void store_answered() override;
+  void store_failed(const S3Error& error) override;
   void settle_error(const Work& work, const char* cause, const S3Error& error) override;
   bool bucket_is_known() const override;
 
@@ -85,6 +91,10 @@ class OwnedStore final : private Errand {
   Time next_fetch_after(Time fetched_at) const;
   void dispatch(Work work);
   bool start_uploads();
+  void submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done);
+  bool follow_ownership(Time now);
+  void set_bounds();
+  void show_state();
   void record_status();
   void report_failure(const S3Error& error);
 
@@ -94,6 +104,10 @@ class OwnedStore final : private Errand {
   const Time usable_at_;
   StoreHealth health_;
   Removal removal_;
+  Ownership ownership_;
+  bool fence_followed_ = false;       // what is fenced has been given back
+  bool in_use_ = false;               // something was ever fetched
+  std::optional<Time> bound_;         // as the transport knows it
 
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
   std::vector<Work> uploads_;              // wait for room to hold their content

@@ -26,9 +26,12 @@ class Removal {
   // Takes over an object that is due: unlinked, or deleting since an earlier life of this or another daemon.
   void add(Work work);
 
-  // Moves on: condemns what was added, looks at the barrier, issues. True if something happened.
-  // Throws DatabaseError.
-  bool turn(Database& database, std::chrono::steady_clock::time_point now);
+  // Moves on: condemns what was added, looks at the barrier, issues. True if something happened. may_delete: the lease of the
+  // ownership marker is held; without it nothing is begun, only taken back. Throws DatabaseError.
+  bool turn(Database& database, std::chrono::steady_clock::time_point now, bool may_delete);
+
+  // Gives everything back that was not issued, and forgets what was: it stays due. Throws DatabaseError.
+  void give_up(Database& database, const std::string& reason);
 
   // Objects added and not yet handed to the store or back to the registry.
   std::size_t waiting() const { return added_.size() + issued_before_.size() + condemned_.size(); }
@@ -40,7 +43,7 @@ class Removal {
  private:
   bool condemn(Database& database, std::chrono::steady_clock::time_point now);
   void issue(Database& database);
-  void take_back(Database& database);
+  void take_back(Database& database, const std::string& reason);
 
   Errand& errand_;
   const int store_;

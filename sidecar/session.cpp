@@ -70,10 +70,10 @@ int Session::run() {
     wait(now);
   }
   const bool quiet = is_quiet();
-  const bool paused = std::any_of(stores_.begin(), stores_.end(), [](const auto& store) { return store.second->is_paused(); });
+  const bool blocked = std::any_of(stores_.begin(), stores_.end(), [](const auto& store) { return store.second->is_blocked(); });
   if (quiet) release_all();
   log::info("session.ended", quiet ? "stopped with nothing under way" : "stopped with requests under way", {{"worker", worker_}});
-  return quiet && !(context_.config.once && paused) ? exit_code::ok : exit_code::work_left;
+  return quiet && !(context_.config.once && blocked) ? exit_code::ok : exit_code::work_left;
 }
 
 bool Session::turn(Time now, bool stopping) {
@@ -139,7 +139,7 @@ std::optional<milliseconds> Session::look(Time now) {
   }
   const auto due = rows.optional_integer(0, 1);
   const bool all_idle = std::all_of(stores_.begin(), stores_.end(), [now](const auto& store) {
-    return store.second->is_idle(now) || store.second->is_paused();
+    return store.second->is_idle(now) || store.second->is_blocked();
   });
   nothing_due_ = all_idle && (!due || *due > soon.count());
   return due ? std::optional(milliseconds{*due}) : std::nullopt;
@@ -189,7 +189,10 @@ bool Session::refresh_store(int id, const std::string& name, const std::string& 
   const bool changed = known_text != options_text;
   known_text = options_text;
   const auto owned = stores_.find(id);
-  if (owned != stores_.end() && !changed) return !owned->second->is_retired();
+  if (owned != stores_.end() && !changed) {
+    owned->second->reload_ownership();
+    return !owned->second->is_retired();
+  }
 
   const auto options = read_options(options_text);
   if (const auto* problem = std::get_if<OptionProblem>(&options)) {

@@ -145,7 +145,7 @@ SELECT daemon.apply();
 SELECT store, key, state, due FROM daemon.objects ORDER BY store, key;
 -- held for its retention
 SELECT due_at - since BETWEEN interval '7 days' - interval '1 second' AND interval '7 days' + interval '1 second' FROM objectlink.object WHERE state = 'unlinked' AND key = 'key';
-DROP SERVER other;
+CALL daemon.drop_server('other');
 -- a store whose server is gone: kept in mind all the same
 DELETE FROM document;
 SELECT daemon.apply();
@@ -244,7 +244,7 @@ SELECT daemon.apply();
 :objects
 DELETE FROM objectlink.event;
 DROP TABLE foreign_keys;
-DROP SERVER images;
+CALL daemon.drop_server('images');
 TRUNCATE objectlink.object, objectlink.outbox;
 
 -- TRUNCATE: the drainer asks about every object of the attachment, in steps

@@ -265,7 +265,7 @@ INSERT INTO document VALUES (30, '', 's3://images/images/key');
 ALTER SERVER images OPTIONS (SET prefix 'pictures');
 SELECT daemon.refused($$INSERT INTO document VALUES (31, '', 's3://images/images/other')$$);
 INSERT INTO document VALUES (31, '', 's3://images/pictures/key');
-DROP SERVER images;
+CALL daemon.drop_server('images');
 SELECT daemon.refused($$INSERT INTO document VALUES (32, '', 's3://images/pictures/other')$$);
 DELETE FROM document WHERE id IN (30, 31);
 :show

@@ -49,6 +49,7 @@ SELECT daemon.settle('failed', 'failed', '{"error_class": "object", "error_code"
 UPDATE objectlink.object SET state = key WHERE key IN ('missing', 'corrupt');
 DELETE FROM document WHERE objectlink.key(file) IN ('deleting', 'gone');
 SELECT daemon.apply();
+SELECT daemon.claim();
 SELECT count(*) FROM objectlink.condemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{deleting,gone}');
 SELECT daemon.issue();
 SELECT daemon.settle('gone', 'gone', '{"request_id": "R2"}');
@@ -72,7 +73,7 @@ SELECT daemon.refused($$SELECT objectlink.set_store_status(daemon.store_id('docs
 SELECT objectlink.set_store_status(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), 'ok', NULL, NULL, NULL);
 SELECT store, status, error_code FROM objectlink.consistency;
 BEGIN;
-DROP SERVER docs;
+CALL daemon.drop_server('docs');
 SELECT store, status, stored FROM objectlink.consistency;
 SELECT count(*) > 5 FROM objectlink.objects WHERE store = 'docs';
 ROLLBACK;

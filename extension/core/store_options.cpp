@@ -87,6 +87,8 @@ constexpr auto options_table = std::to_array<Option>({
     {"retention",
      [](std::string_view t, StoreOptions& o) { return read_duration(t, milliseconds(0), retention_max, o.retention); },
      "Give a time with its unit, for example '12h' or '7 days'; '0' deletes at once."},
+    {"seat_check", [](std::string_view t, StoreOptions& o) { return read_bool(t, o.seat_check); },
+     "Write 'false' only where the server's host, port or data directory change by themselves, as in some containers."},
 });
 
 bool looks_secret(std::string_view name) {

@@ -21,6 +21,7 @@ struct StoreOptions {
   std::string credentials;  // a profile's name; empty: the default chain
   std::string ca_file;      // empty: the system's
   bool path_style = true;
+  bool seat_check = true;  // another host, port or data directory of the server: perhaps a clone
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   std::chrono::milliseconds request_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds retention = std::chrono::milliseconds(0);

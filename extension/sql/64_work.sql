@@ -16,7 +16,12 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
   v_max_attempts int := coalesce(objectlink.store_option(v_store, 'max_attempts')::int, 10);
+  v_fence text := (SELECT m.fence FROM objectlink.marker m WHERE m.store_id = p_store);
 BEGIN
+  -- Of another place's objects nothing can be proved, so not even looking is due there.
+  IF v_fence = 'altered' THEN
+    RETURN;
+  END IF;
   RETURN QUERY
     SELECT o.key, o.state, o.due_at, o.attempts,
            coalesce((SELECT a.max_attempts FROM objectlink.attachment a WHERE a.id = o.attachment_id), v_max_attempts),
@@ -25,6 +30,9 @@ BEGIN
            CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END
     FROM (SELECT * FROM objectlink.object i
           WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now
+            -- A fenced store is only looked at: deletions and uploads stay due until somebody decides.
+            AND (v_fence IS NULL OR i.state NOT IN ('unlinked', 'deleting') AND (i.state <> 'pending' OR NOT EXISTS (
+                 SELECT FROM objectlink.payload w WHERE w.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, i.key))))
           ORDER BY i.due_at LIMIT p_limit) o
     -- Of content that was never proved to be in the store, a deletion has to know what it would be.
     LEFT JOIN objectlink.payload p ON (o.state = 'pending' OR o.state IN ('unlinked', 'deleting') AND o.verified_at IS NULL)
@@ -74,6 +82,8 @@ BEGIN
     FROM unnest(p_stores) AS s (id)
     CROSS JOIN LATERAL (SELECT o.due_at FROM objectlink.object o
                         WHERE o.store_id = s.id AND o.due_at IS NOT NULL ORDER BY o.due_at LIMIT 1) d;
-  SELECT md5(string_agg(concat_ws(' ', v.name, v.options), E'\n' ORDER BY v.name)) INTO settings FROM objectlink.server v;
+  SELECT md5(string_agg(concat_ws(' ', v.name, v.options), E'\n' ORDER BY v.name)
+             || coalesce((SELECT string_agg(concat_ws(' ', m.store_id, m.place, m.fence, m.accepted), E'\n' ORDER BY m.store_id) FROM objectlink.marker m), ''))
+    INTO settings FROM objectlink.server v;
 END $$;
-COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings';
+COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings and fences';

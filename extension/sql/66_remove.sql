@@ -8,6 +8,7 @@ DECLARE
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM objectlink.assert_may_delete(p_store, p_epoch);
   RETURN QUERY
     WITH due AS MATERIALIZED (
       -- Key by key, here and below: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
@@ -107,6 +108,7 @@ BEGIN
     RAISE EXCEPTION 'issue() needs synchronous_commit at least on' USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM objectlink.assert_may_delete(p_store, p_epoch);
   v_keys := ARRAY(SELECT o.key FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
                   CROSS JOIN LATERAL (SELECT i.key FROM objectlink.object i
                                       WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'deleting' AND i.issued_at IS NULL

@@ -75,13 +75,17 @@ SELECT s.name AS store,
        clock_timestamp() - min(o.since) FILTER (WHERE o.state IN ('pending', 'deleting')) AS oldest_unsettled,
        CASE WHEN NOT EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name) THEN 'no server'
             WHEN EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name AND NOT v.options ?& ARRAY['endpoint', 'bucket']) THEN 'incomplete'
+            WHEN objectlink.is_fenced(s.id) THEN 'fenced'
             ELSE s.status END AS status,
-       s.status_since, s.error_code, s.error_message
+       coalesce((SELECT m.fenced_at FROM objectlink.marker m WHERE m.store_id = s.id), s.status_since) AS status_since,
+       coalesce((SELECT m.fence FROM objectlink.marker m WHERE m.store_id = s.id), s.error_code) AS error_code,
+       coalesce((SELECT objectlink.fence_text(m.fence) || ' ' || objectlink.fence_advice(m.fence) FROM objectlink.marker m WHERE m.store_id = s.id),
+                s.error_message) AS error_message
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
   (SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE')
 GROUP BY s.id;
-COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not';
+COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not (fenced: see markers)';
 
 CREATE VIEW objectlink.outbox_backlog WITH (security_barrier) AS
 SELECT b.attachment_id, a.relation, a.column_name, count(*) AS rows, clock_timestamp() - min(b.at) AS oldest

@@ -83,21 +83,3 @@ CREATE EVENT TRIGGER objectlink_table_change ON ddl_command_end
   WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
   EXECUTE FUNCTION objectlink.on_table_change();
 COMMENT ON EVENT TRIGGER objectlink_table_change IS 'keeps the triggers of attached tables right when tables change';
-
-CREATE FUNCTION objectlink.on_server_change() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_name name;
-BEGIN
-  SELECT s.name INTO v_name FROM objectlink.server s WHERE s.name ~ '[/[:cntrl:]]' LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'invalid name of a store: "%"', v_name USING ERRCODE = 'invalid_name',
-      DETAIL = 'In a reference s3://<store>/<key> the name ends at the first slash, and it holds no control characters.';
-  END IF;
-END $$;
-COMMENT ON FUNCTION objectlink.on_server_change() IS 'event trigger: refuses names of servers that no reference could name';
-
-CREATE EVENT TRIGGER objectlink_server_change ON ddl_command_end
-  WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER')
-  EXECUTE FUNCTION objectlink.on_server_change();
-COMMENT ON EVENT TRIGGER objectlink_server_change IS 'refuses names of servers that no reference could name';

@@ -8,12 +8,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
     WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker',
       'acquire', 'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved', 'settle',
-      'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
+      'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
+      'marker_state', 'begin_marker', 'confirm_marker', 'fail_marker', 'fence_store']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable',
-      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query']
+      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query', 'adopt_store']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'apply_touched', 'next_state', 'append_outbox',
       'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
-      'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked']
+      'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked',
+      'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use', 'assert_may_delete',
+      'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop']
     END)
 $$;
 COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, or for objectlink itself';
@@ -71,4 +74,4 @@ END $$;
 
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
-  objectlink.workers, objectlink.attachments, objectlink.server TO PUBLIC;
+  objectlink.workers, objectlink.attachments, objectlink.server, objectlink.markers TO PUBLIC;

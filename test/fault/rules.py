@@ -2,6 +2,9 @@
 
 A rule matches by method, path (a regular expression, searched in the decoded path) and query, lets `skip` matching
 requests pass first and is spent after `times` (None: never). The first rule that matches is the only one applied.
+
+Requests about objectlink's own objects (.objectlink/, the ownership markers) are matched by rules that say so in their path
+or query, and by rules that match every request; a rule about "a PUT" means one of the user's objects.
 """
 import re
 import threading
@@ -9,6 +12,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 FOREVER = None
+OWN = ".objectlink/"
 
 
 @dataclass
@@ -31,6 +35,11 @@ class Operation:
         return self.path.lstrip("/").partition("/")[2]
 
     @property
+    def own(self):
+        """About objectlink's own objects, not the user's."""
+        return OWN in self.path or OWN in urllib.parse.unquote(self.query)
+
+    @property
     def parameters(self):
         return dict(urllib.parse.parse_qsl(self.query, keep_blank_values=True))
 
@@ -47,6 +56,9 @@ class Rule:
     hits: int = 0
 
     def matches(self, operation):
+        names_own = "objectlink" in (self.path or "") + (self.query or "")
+        if operation.own and not names_own and (self.method, self.path, self.query) != (None, None, None):
+            return False
         return ((self.method is None or operation.method == self.method)
                 and (self.path is None or re.search(self.path, operation.path) is not None)
                 and (self.query is None or re.search(self.query, operation.query) is not None))
