@@ -242,6 +242,9 @@ class FaultProxy:
         self._add("hold", match, gate=gate, after=after)
         return gate
 
+    def drop_headers(self, names, **match):
+        return self._add("drop_headers", match, names=names)
+
     def delete_errors(self, keys, code="InternalError", **match):
         """keys: a list, or a regular expression."""
         match = {"method": "POST", "query": "^delete", **match}
