@@ -115,6 +115,10 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
 // Fenced: what would delete or upload goes back, and stays due. No longer fenced: it is fetched again.
 bool OwnedStore::follow_ownership(Time now) {
   set_bounds();
+  if (ownership_.refusal() != refusal_shown_) {
+    refusal_shown_ = ownership_.refusal();
+    show_state();
+  }
   if (ownership_.is_fenced() == fence_followed_) return false;
   fence_followed_ = ownership_.is_fenced();
   if (fence_followed_) {

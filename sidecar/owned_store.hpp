@@ -106,6 +106,7 @@ class OwnedStore final : private Errand {
   Removal removal_;
   Ownership ownership_;
   bool fence_followed_ = false;       // what is fenced has been given back
+  std::string refusal_shown_;
   bool in_use_ = false;               // something was ever fetched
   std::optional<Time> bound_;         // as the transport knows it
 
