@@ -215,6 +215,7 @@ void OwnedStore::dispatch(Work work) {
 
 // Content is read only while there is room to hold it; what does not fit waits without it.
 bool OwnedStore::start_uploads() {
+  if (ownership_.is_suspect()) return false;
   const UploadLimits limits{static_cast<std::int64_t>(options_.multipart_threshold_bytes), static_cast<std::int64_t>(options_.part_size_bytes)};
   std::size_t started = 0;
   for (; started < uploads_.size(); ++started) {

@@ -53,6 +53,11 @@ S3Error fault(std::string code, std::string message, const HttpReply* reply = nu
   return error;
 }
 
+// A restore, a promotion, another host or another start of it.
+bool differs(const DatabaseIdentity& now, const DatabaseIdentity& before) {
+  return now.timeline != before.timeline || now.boot != before.boot || !same_seat(now, before);
+}
+
 std::string describe(const DatabaseIdentity& who) {
   return "database " + who.name + " (system " + who.system + ", oid " + std::to_string(who.database) + ", timeline " +
          std::to_string(who.timeline) + ", store " + who.store + ") on " +
@@ -72,12 +77,14 @@ Ownership::Ownership(Errand& errand, Database& database, int store, std::string 
       rng_(std::random_device{}()) {}
 
 void Ownership::reload(std::string prefix, bool seat_check) {
-  const bool moved = !key_.empty() && prefix != prefix_;
+  const bool first = key_.empty();
+  const bool moved = !first && prefix != prefix_;
   prefix_ = std::move(prefix);
   seat_check_ = seat_check;
   key_ = marker_key(prefix_);
   const bool was_fenced = is_fenced();
   state_ = parse_marker_state(database_.query("SELECT objectlink.marker_state($1, $2)", store_, epoch_).text(0, 0));
+  if (first) suspect_ = state_.confirmed && differs(state_.ours, state_.recorded);
   if (moved || is_fenced() || was_fenced) {
     known_.reset();
     lease_until_ = {};
@@ -100,7 +107,7 @@ void Ownership::reload(std::string prefix, bool seat_check) {
 
 bool Ownership::needs_lease(Time now, bool wanted, bool in_use) const {
   if (wanted) return now >= lease_begun_ + renew_after || now >= lease_until_;
-  return in_use && !state_.confirmed;
+  return in_use && (suspect_ || !state_.confirmed);
 }
 
 bool Ownership::turn(Time now, bool wanted, bool in_use) {
@@ -208,6 +215,7 @@ void Ownership::on_seen(const MarkerSighting& seen) {
     fence(verdict.fence, to_found_json(seen, key_));
     return finish();
   }
+  suspect_ = false;
   if (verdict.action == MarkerVerdict::Action::wait) {
     log::info("store.waits", "waits until the last owner of the place can have nothing under way",
               {{"store", name_}, {"wait_ms", verdict.wait.count()}});

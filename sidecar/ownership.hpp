@@ -51,6 +51,8 @@ class Ownership {
   std::optional<Time> next_turn(Time now, bool wanted, bool in_use) const;
 
   bool is_fenced() const { return !state_.fence.empty(); }
+  // Something about the database has changed since it last owned the place: nothing is uploaded before the marker was read.
+  bool is_suspect() const { return suspect_ && !is_fenced(); }
   const std::string& fence_text() const { return fence_text_; }  // what has happened, and what to do
   bool may_delete(Time now) const { return !is_fenced() && now + lease_margin < lease_until_; }
   Time lease_until() const { return is_fenced() ? Time::min() : lease_until_; }
@@ -110,6 +112,7 @@ class Ownership {
   std::string refusal_;
 
   Claim claim_;
+  bool suspect_ = false;
   bool busy_ = false;          // a request is under way
   bool unsettled_ = false;     // written, to be read back at retry_at_
   bool quoted_ = false;        // the form of ETag that the store takes in If-Match
