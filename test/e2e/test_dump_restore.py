@@ -9,6 +9,7 @@ from conftest import create_document_table
 from harness.documents import Documents
 from harness.postgres import DAEMON_ROLE, run
 from harness.store import Bucket
+from harness.waiting import eventually
 
 
 def pg_tool(cluster, name, *arguments, **more):
@@ -91,6 +92,9 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
     make_daemon(dsn=copy.dsn(DAEMON_ROLE), name="daemon of the copy")
     restored = Documents(copy, bucket)
     restored._contents = dict(dumped._contents)
+    # It has objects, and now another bucket: somebody has to say that they are there.
+    eventually(lambda: copy.run("SELECT 1 FROM objectlink.markers WHERE fence = 'altered' AND theirs IS NOT NULL"))
+    copy.run("SELECT objectlink.adopt_store('docs')")
     copy.wait_for_sync()
     states = copy.states()
     assert states.pop("reserved") == "reserved" and states.pop("failed") == "failed"
