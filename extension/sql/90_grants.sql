@@ -11,7 +11,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable',
       'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query']
-    WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'apply_touched', 'next_state', 'append_outbox',
+    WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'proved_content', 'apply_touched', 'next_state', 'append_outbox',
       'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
       'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked']
     END)
