@@ -76,13 +76,16 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 BEGIN
   WITH page AS MATERIALIZED (
-    SELECT o.store_id, o.key, o.attachment_id FROM objectlink.object o
+    SELECT o.store_id, o.key, o.attachment_id, o.issued_at FROM objectlink.object o
     WHERE (o.store_id, o.key) > (p_scan.after_store, p_scan.after_value)
-    ORDER BY o.store_id, o.key LIMIT p_limit
+    -- Locked, so that issue() waits and then sees what is appended here.
+    ORDER BY o.store_id, o.key LIMIT p_limit FOR NO KEY UPDATE
   ), appended AS (
     INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
     SELECT 'U', p.attachment_id, objectlink.storage_ref(s.name::text, p.key), pg_current_xact_id(), now()
     FROM page p JOIN objectlink.store s ON s.id = p.store_id WHERE p.attachment_id = p_scan.attachment_id
+      -- Issued: only its end is possible. Applied after that, an unlink would delete whatever lies under the key by then.
+      AND p.issued_at IS NULL
   )
   SELECT count(*), (array_agg(p.store_id ORDER BY p.store_id DESC, p.key DESC))[1],
          (array_agg(p.key ORDER BY p.store_id DESC, p.key DESC))[1]
