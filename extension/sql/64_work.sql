@@ -52,7 +52,8 @@ BEGIN
   WITH expired AS (
     UPDATE objectlink.object o SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp()
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
-    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved' AND o.due_at <= clock_timestamp()
+    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved'
+      AND coalesce(o.due_at, 'infinity') <= clock_timestamp()  -- see condemn()
     RETURNING o.key, o.attachment_id
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)

@@ -13,7 +13,9 @@ BEGIN
       -- Key by key, here and below: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
       SELECT p_store AS store_id, o.* FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
       CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i
-                          WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'unlinked' AND i.due_at <= clock_timestamp()
+                          WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'unlinked'
+                            -- Not as a plain condition, or the index of what is due could be read from end to end for each key.
+                            AND coalesce(i.due_at, 'infinity') <= clock_timestamp()
                           FOR UPDATE) AS o
     ), changed AS (
       UPDATE objectlink.object o
