@@ -73,8 +73,8 @@ check-isolation: install packages-test ## races between sessions (test/isolation
 check-e2e: test-programs install packages-test ## the daemon between a real PostgreSQL and a real S3 server
 	@$(RUN) e2e
 
-check-fault: test-programs install packages-test ## crash loops and failing networks; takes minutes
-	@$(RUN) fault
+check-fault: test-programs install packages-test ## crash loops, failing networks, waiting out leases; takes long
+	@$(RUN) fault long
 
 bench: install packages-test packages-bench ## measurements, with ratios to peers and limits
 	@cmake --build $(BUILD) --target bench_raw_loop

@@ -53,10 +53,12 @@ void check_status(CURL* easy, CURLcode code) {
   long status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   if (code != CURLE_OK || status != 200)
-    throw std::runtime_error(std::string("a request failed: ") + curl_easy_strerror(code) + ", status " + std::to_string(status));
+    throw std::runtime_error(std::string("a request failed: ") + curl_easy_strerror(code) + ", status " +
+                             std::to_string(status));
 }
 
-double send_all(const std::vector<std::string>& urls, const std::string& method, std::size_t connections, const std::string& body) {
+double send_all(const std::vector<std::string>& urls, const std::string& method, std::size_t connections,
+                const std::string& body) {
   const Multi multi(curl_multi_init());
   if (!multi) throw std::bad_alloc();
   curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(connections));

@@ -7,6 +7,7 @@
 #include "link_column.hpp"
 #include "outbox.hpp"
 #include "store_access.hpp"
+#include "unlinked_row.hpp"
 
 namespace objectlink {
 
@@ -23,12 +24,22 @@ const TriggerData& fired_trigger(FunctionCallInfo fcinfo) {
   return fired;
 }
 
-void link(std::int32_t attachment, Datum ref) {
+void unlink(const TriggerData& fired, std::int32_t attachment, Datum ref) {
+  const char* const act = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? "update" : "delete";
+  append({.op = OutboxOp::unlink,
+          .attachment = attachment,
+          .ref = ref,
+          .relation = RelationGetRelid(fired.tg_relation),
+          .image = unlink_image(fired.tg_relation, fired.tg_trigslot, act)});
+}
+
+// relation: the table itself, not its root: what it said counts differently once it is dropped.
+void link(std::int32_t attachment, Datum ref, Oid relation) {
   const RefParts parts = split_storage_ref(datum_bytes(ref));
   check_store_access(parts, GetUserId());
   // After the outbox was locked: a key condemned from here on waits for this transaction.
   refuse_condemned(ref, parts);
-  append({.op = OutboxOp::link, .attachment = attachment, .ref = ref});
+  append({.op = OutboxOp::link, .attachment = attachment, .ref = ref, .relation = relation});
 }
 
 }  // namespace
@@ -50,8 +61,8 @@ OBJECTLINK_FUNCTION(link_trigger) {
   if (before && after && datum_bytes(*before) == datum_bytes(*after)) return PointerGetDatum(nullptr);
 
   lock_outbox();
-  if (before) append({.op = OutboxOp::unlink, .attachment = arguments.attachment, .ref = *before});
-  if (after) link(arguments.attachment, *after);
+  if (before) unlink(fired, arguments.attachment, *before);
+  if (after) link(arguments.attachment, *after, RelationGetRelid(fired.tg_relation));
   ring_doorbell();
   return PointerGetDatum(nullptr);
 }

@@ -7,6 +7,7 @@
 #include "store_access.hpp"
 #include "transaction_scope.hpp"
 #include "unchanged_column.hpp"
+#include "unlinked_row.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -20,4 +21,5 @@ void _PG_init(void) {
   objectlink::watch_stores();
   objectlink::watch_outbox();
   objectlink::watch_updates();
+  objectlink::watch_row_keys();
 }

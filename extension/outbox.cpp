@@ -20,7 +20,7 @@ namespace objectlink {
 
 namespace {
 
-constexpr std::size_t ref_memory_bytes = 64 * 1024;
+constexpr std::size_t value_memory_bytes = 64 * 1024;
 
 struct Collected {
   std::size_t count = 0;
@@ -28,7 +28,7 @@ struct Collected {
   std::array<int, outbox_rows_max> levels = {};          // never fall
   std::array<std::size_t, outbox_rows_max> starts = {};  // of each row's part of the memory
   std::size_t memory_used = 0;
-  alignas(MAXIMUM_ALIGNOF) std::array<char, ref_memory_bytes> memory = {};
+  alignas(MAXIMUM_ALIGNOF) std::array<char, value_memory_bytes> memory = {};
 };
 
 Collected collected;
@@ -54,23 +54,33 @@ void write_level() {
   drop_from(first);
 }
 
-std::size_t ref_bytes(const OutboxRow& row) { return row.ref ? VARSIZE_ANY(DatumGetPointer(*row.ref)) : 0; }
+std::size_t value_bytes(const std::optional<Datum>& value) { return value ? VARSIZE_ANY(DatumGetPointer(*value)) : 0; }
 
-bool has_room(std::size_t bytes) noexcept {
-  return collected.count < outbox_rows_max && MAXALIGN(collected.memory_used) + bytes <= ref_memory_bytes;
+// Each value begins aligned.
+std::size_t bytes_needed(const OutboxRow& row) {
+  const std::size_t ref = value_bytes(row.ref);
+  return row.image ? MAXALIGN(ref) + value_bytes(row.image) : ref;
 }
 
-void collect(const OutboxRow& row, std::size_t bytes) {
+bool has_room(std::size_t bytes) noexcept {
+  return collected.count < outbox_rows_max && MAXALIGN(collected.memory_used) + bytes <= value_memory_bytes;
+}
+
+Datum keep(Datum value) {
+  const std::size_t bytes = VARSIZE_ANY(DatumGetPointer(value));
+  const std::size_t start = MAXALIGN(collected.memory_used);
+  char* const copy = collected.memory.data() + start;
+  std::memcpy(copy, DatumGetPointer(value), bytes);
+  collected.memory_used = start + bytes;
+  return PointerGetDatum(copy);
+}
+
+void collect(const OutboxRow& row) {
   const std::size_t i = collected.count;
-  const std::size_t start = collected.memory_used;
+  collected.starts[i] = collected.memory_used;
   collected.rows[i] = row;
-  if (row.ref) {
-    char* const copy = collected.memory.data() + MAXALIGN(start);
-    std::memcpy(copy, DatumGetPointer(*row.ref), bytes);
-    collected.rows[i].ref = PointerGetDatum(copy);
-    collected.memory_used = MAXALIGN(start) + bytes;
-  }
-  collected.starts[i] = start;
+  if (row.ref) collected.rows[i].ref = keep(*row.ref);
+  if (row.image) collected.rows[i].image = keep(*row.image);
   collected.levels[i] = GetCurrentTransactionNestLevel();
   collected.count = i + 1;
 }
@@ -119,7 +129,7 @@ void lock_outbox() {
 
 void append(const OutboxRow& row) {
   Assert(established(Fact::outbox_locked));
-  const std::size_t bytes = ref_bytes(row);
+  const std::size_t bytes = bytes_needed(row);
   if (!has_room(bytes)) {
     write_level();
     // Rows of an outer level may still fill it; they can't be written from in here.
@@ -128,7 +138,7 @@ void append(const OutboxRow& row) {
       return;
     }
   }
-  collect(row, bytes);
+  collect(row);
 }
 
 void watch_outbox() {

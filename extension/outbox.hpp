@@ -17,13 +17,14 @@ struct OutboxRow {
   std::optional<std::int32_t> attachment;
   std::optional<Datum> ref;  // a detoasted storage_ref
   Oid relation = InvalidOid;
+  std::optional<Datum> image = std::nullopt;  // a jsonb: which row, see unlinked_row.hpp
 };
 
 /// Locks the outbox with RowExclusiveLock, which stays until the transaction ends: the delete path waits for its
 /// holders. Cheap when called again.
 void lock_outbox();
 
-/// Appends one row with the transaction's xid8 and start time. Needs no privileges, runs no triggers, maintains no
+/// Appends one row with the transaction's xid8 and the start time of the statement. Needs no privileges, runs no triggers, maintains no
 /// index. The outbox must be locked.
 void append(const OutboxRow& row);
 

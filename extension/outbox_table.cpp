@@ -22,6 +22,7 @@ struct Shape {
   int xid = 0;
   int at = 0;
   int role = 0;
+  int image = 0;
   std::array<TupleTableSlot*, outbox_rows_max> slots = {};
   std::size_t slots_made = 0;
 };
@@ -57,10 +58,11 @@ void learn_shape(Relation outbox, std::uint64_t version) {
   shape.op = index_of(columns, "op", CHAROID);
   shape.attachment = index_of(columns, "attachment_id", INT4OID);
   shape.ref = index_of(columns, "ref", InvalidOid);
-  shape.relation = index_of(columns, "relid", OIDOID);
+  shape.relation = index_of(columns, "relid", REGCLASSOID);
   shape.xid = index_of(columns, "xid", XID8OID);
   shape.at = index_of(columns, "at", TIMESTAMPTZOID);
   shape.role = index_of(columns, "role", OIDOID);
+  shape.image = index_of(columns, "image", JSONBOID);
   shape.version = version;
 }
 
@@ -88,9 +90,10 @@ void fill(TupleTableSlot* slot, const OutboxRow& row) {
   if (row.ref) set(slot, shape.ref, *row.ref);
   if (OidIsValid(row.relation)) set(slot, shape.relation, ObjectIdGetDatum(row.relation));
   set(slot, shape.xid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
-  set(slot, shape.at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+  set(slot, shape.at, TimestampTzGetDatum(GetCurrentStatementStartTimestamp()));
   // Whom the log will name: the role the session acts as, whatever SECURITY DEFINER function it is in.
   set(slot, shape.role, ObjectIdGetDatum(GetOuterUserId()));
+  if (row.image) set(slot, shape.image, *row.image);
   ExecStoreVirtualTuple(slot);
 }
 

@@ -21,8 +21,9 @@ std::uint64_t caller_transaction = 0;
 FmgrInfo* hand_over(FunctionCallInfo fcinfo) {
   if (fcinfo->flinfo->fn_extra == nullptr) {
     const Oid types[put_arguments] = {NAMEOID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID};
-    const Oid function = LookupFuncName(
-        list_make2(makeString(get_namespace_name(own_schema())), makeString(pstrdup("hand_over"))), put_arguments, types, false);
+    const Oid function =
+        LookupFuncName(list_make2(makeString(get_namespace_name(own_schema())), makeString(pstrdup("hand_over"))),
+                       put_arguments, types, false);
     auto* const found = static_cast<FmgrInfo*>(MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(FmgrInfo)));
     fmgr_info_cxt(function, found, fcinfo->flinfo->fn_mcxt);
     fcinfo->flinfo->fn_extra = found;
@@ -32,9 +33,7 @@ FmgrInfo* hand_over(FunctionCallInfo fcinfo) {
 
 }  // namespace
 
-Oid put_caller() {
-  return OidIsValid(caller) && caller_transaction == transaction_number() ? caller : GetUserId();
-}
+Oid put_caller() { return OidIsValid(caller) && caller_transaction == transaction_number() ? caller : GetUserId(); }
 
 OBJECTLINK_FUNCTION(put) {
   FmgrInfo* const function = hand_over(fcinfo);

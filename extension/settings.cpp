@@ -8,6 +8,7 @@ namespace objectlink {
 namespace {
 
 int notify = static_cast<int>(Notify::automatic);
+bool record_row_keys = true;
 
 const config_enum_entry notify_words[] = {
     {"auto", static_cast<int>(Notify::automatic), false},
@@ -20,12 +21,18 @@ const config_enum_entry notify_words[] = {
 
 Notify notify_setting() noexcept { return static_cast<Notify>(notify); }
 
+bool record_row_keys_setting() noexcept { return record_row_keys; }
+
 void define_settings() {
   DefineCustomEnumVariable("objectlink.notify", "When a transaction that links or unlinks wakes the daemon.",
                            "auto: if the daemon is asleep and max_prepared_transactions is 0. always: in every such "
                            "transaction. never: the daemon finds the work at its next poll.",
                            &notify, static_cast<int>(Notify::automatic), notify_words, PGC_USERSET, 0, nullptr, nullptr,
                            nullptr);
+  // Not for every user: it decides what can be proved later.
+  DefineCustomBoolVariable("objectlink.record_row_keys", "Whether an erasure record says from which row the link went.",
+                           "on: by the values of its primary key. off: the record names the table only.",
+                           &record_row_keys, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("objectlink");
 }
 

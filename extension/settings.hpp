@@ -12,6 +12,9 @@ enum class Notify : int {
 
 Notify notify_setting() noexcept;
 
+/// objectlink.record_row_keys: whether an erasure record says which row the link went from.
+bool record_row_keys_setting() noexcept;
+
 /// Defines the settings; called once, when the module is loaded.
 void define_settings();
 

@@ -1,6 +1,7 @@
 // The statement trigger of an attached relation: says in the outbox that TRUNCATE took all its links.
 #include "doorbell.hpp"
 #include "outbox.hpp"
+#include "unlinked_row.hpp"
 
 namespace objectlink {
 
@@ -19,7 +20,8 @@ OBJECTLINK_FUNCTION(truncate_trigger) {
   append({.op = OutboxOp::truncate,
           .attachment = pg_strtoint32(fired.tg_trigger->tgargs[0]),
           .ref = std::nullopt,
-          .relation = RelationGetRelid(fired.tg_relation)});
+          .relation = RelationGetRelid(fired.tg_relation),
+          .image = unlink_image(fired.tg_relation, nullptr, "truncate")});
   ring_doorbell();
   return PointerGetDatum(nullptr);
 }

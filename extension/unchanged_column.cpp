@@ -62,15 +62,19 @@ void leave_out_link_triggers(ResultRelInfo& target, EState* state) {
       continue;
     }
     if (assigned == nullptr) assigned = ExecGetAllUpdatedCols(&target, state);
-    if (is_assigned(target, trigger.tgargs[1], assigned)) others = true;
-    else trigger.tgtype = static_cast<int16>(trigger.tgtype & ~TRIGGER_TYPE_UPDATE);
+    if (is_assigned(target, trigger.tgargs[1], assigned))
+      others = true;
+    else
+      trigger.tgtype = static_cast<int16>(trigger.tgtype & ~TRIGGER_TYPE_UPDATE);
   }
   triggers.trig_update_after_row = others;
 }
 
 void at_executor_start(QueryDesc* query, int flags) {
-  if (next_hook != nullptr) next_hook(query, flags);
-  else standard_ExecutorStart(query, flags);
+  if (next_hook != nullptr)
+    next_hook(query, flags);
+  else
+    standard_ExecutorStart(query, flags);
   // Others (ON CONFLICT, MERGE, a WITH) are rarer, and not worth the proof.
   if (query->operation != CMD_UPDATE) return;
   ListCell* cell = nullptr;

@@ -38,8 +38,10 @@ class Findings {
     if (exit_code_ == exit_code::ok) exit_code_ = code;
   }
   int conclude() {
-    if (problems_ == 0) out_ << "OK\n";
-    else out_ << problems_ << (problems_ == 1 ? " problem\n" : " problems\n");
+    if (problems_ == 0)
+      out_ << "OK\n";
+    else
+      out_ << problems_ << (problems_ == 1 ? " problem\n" : " problems\n");
     out_.flush();
     return exit_code_;
   }
@@ -91,8 +93,11 @@ void check_store(const std::string& store, const std::string& options_json, Cred
   }
   const CredentialsResult keys = credentials.get(options.credentials);
   if (!keys.warning.empty()) findings.note("store " + store + ": " + keys.warning);
-  if (!keys) problem(keys.error);
-  else findings.good("store " + store + ": " + options.endpoint + "/" + options.bucket + ", credentials from " + keys.origin);
+  if (!keys)
+    problem(keys.error);
+  else
+    findings.good("store " + store + ": " + options.endpoint + "/" + options.bucket + ", credentials from " +
+                  keys.origin);
 }
 
 void check_stores(Database& database, Findings& findings) {

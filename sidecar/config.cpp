@@ -137,15 +137,16 @@ void add_options(CLI::App& app, Config& config) {
       ->type_name("N")
       ->check(CLI::Range(1, 10000).description(""))
       ->default_str("1000");
-  app.add_option("--concurrency", config.concurrency, "Requests in flight over all stores, 1 to 1024;\n"
+  app.add_option("--concurrency", config.concurrency,
+                 "Requests in flight over all stores, 1 to 1024;\n"
                  "each store has its own limit besides (option concurrency)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024).description(""))
       ->default_str("128");
-  add_duration(app, "--poll-interval", config.poll_interval, milliseconds{50}, std::chrono::minutes{1},
-               "1s", "Look for work at least this often when nothing rings");
-  add_duration(app, "--drain-timeout", config.drain_timeout, milliseconds{0}, std::chrono::minutes{10},
-               "30s", "After SIGTERM, wait this long for requests in flight");
+  add_duration(app, "--poll-interval", config.poll_interval, milliseconds{50}, std::chrono::minutes{1}, "1s",
+               "Look for work at least this often when nothing rings");
+  add_duration(app, "--drain-timeout", config.drain_timeout, milliseconds{0}, std::chrono::minutes{10}, "30s",
+               "After SIGTERM, wait this long for requests in flight");
   const auto read_memory = [&config](const std::string& text) {
     refuse_problem("--payload-memory",
                    read_size(text, payload_memory_bytes_min, payload_memory_bytes_max, config.payload_memory_bytes));

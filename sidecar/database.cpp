@@ -112,8 +112,10 @@ class Notices final : public pqxx::errorhandler {
     const bool fatal = text.starts_with("FATAL") || text.starts_with("PANIC");
     try {
       if (fatal) last_fatal_ = split_message(trimmed(message)).first;
-      if (text.starts_with("WARNING")) log::warning("database.notice", trimmed(message));
-      else log::debug("database.notice", trimmed(message));  // also libpqxx's own remarks
+      if (text.starts_with("WARNING"))
+        log::warning("database.notice", trimmed(message));
+      else
+        log::debug("database.notice", trimmed(message));  // also libpqxx's own remarks
     } catch (const std::bad_alloc&) {
       return false;
     }
@@ -285,8 +287,7 @@ void Database::listen(const std::string& channel) {
   session_->require_open();
   const Clock::time_point start = Clock::now();
   try {
-    session_->doorbells.push_back(
-        std::make_unique<Doorbell>(session_->connection, channel, session_->notifications));
+    session_->doorbells.push_back(std::make_unique<Doorbell>(session_->connection, channel, session_->notifications));
   } catch (const std::exception& error) {
     throw session_->translate(error, DatabaseFailure::lost);
   }

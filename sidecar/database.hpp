@@ -53,18 +53,18 @@ class Rows {
 
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
-  std::size_t affected() const;                     // rows an INSERT, UPDATE or DELETE touched
-  int column(const char* name) const;               // its number; throws std::logic_error if there is none
+  std::size_t affected() const;        // rows an INSERT, UPDATE or DELETE touched
+  int column(const char* name) const;  // its number; throws std::logic_error if there is none
 
   bool is_null(std::size_t row, int column) const;
-  std::string_view text(std::size_t row, int column) const;                     // NULL: empty
+  std::string_view text(std::size_t row, int column) const;  // NULL: empty
   std::optional<std::string_view> optional_text(std::size_t row, int column) const;
   std::string string(std::size_t row, int column) const { return std::string(text(row, column)); }
   std::int64_t integer(std::size_t row, int column) const;
   std::optional<std::int64_t> optional_integer(std::size_t row, int column) const;
   double real(std::size_t row, int column) const;
   bool boolean(std::size_t row, int column) const;
-  std::string bytes(std::size_t row, int column) const;                         // a bytea, decoded
+  std::string bytes(std::size_t row, int column) const;  // a bytea, decoded
 
  private:
   friend class Database;
@@ -77,11 +77,11 @@ class Rows {
 
 enum class ConnectOutcome {
   connected,
-  unreachable,        // no server, no such database, wrong password, ...
-  standby,            // the server is in recovery: wait for its promotion
-  pooler,             // a connection pooler is in between: advisory locks would not hold
-  no_extension,       // CREATE EXTENSION objectlink has not been run in this database
-  version_mismatch,   // the extension's version is not one this daemon knows
+  unreachable,       // no server, no such database, wrong password, ...
+  standby,           // the server is in recovery: wait for its promotion
+  pooler,            // a connection pooler is in between: advisory locks would not hold
+  no_extension,      // CREATE EXTENSION objectlink has not been run in this database
+  version_mismatch,  // the extension's version is not one this daemon knows
 };
 
 class Database;

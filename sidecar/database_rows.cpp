@@ -54,9 +54,7 @@ int Rows::column(const char* name) const {
 
 bool Rows::is_null(std::size_t row, int column) const { return field_of(reply().result, row, column).is_null(); }
 
-std::string_view Rows::text(std::size_t row, int column) const {
-  return view(field_of(reply().result, row, column));
-}
+std::string_view Rows::text(std::size_t row, int column) const { return view(field_of(reply().result, row, column)); }
 
 std::optional<std::string_view> Rows::optional_text(std::size_t row, int column) const {
   const pqxx::field field = field_of(reply().result, row, column);

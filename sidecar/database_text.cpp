@@ -32,8 +32,10 @@ std::string array_literal(const Elements& elements) {
   for (const auto& element : elements) {
     if (out.size() > 1) out += ',';
     if constexpr (requires { element.has_value(); }) {
-      if (element) append_element(out, *element);
-      else out += "NULL";
+      if (element)
+        append_element(out, *element);
+      else
+        out += "NULL";
     } else {
       append_element(out, element);
     }

@@ -24,8 +24,7 @@ class Param {
   Param(std::string value) : text_(std::move(value)) {}
   Param(double value);
   template <std::integral T>
-    requires(!std::same_as<T, bool>)
-  Param(T value) : text_(std::to_string(value)) {}
+  requires(!std::same_as<T, bool>) Param(T value) : text_(std::to_string(value)) {}
   template <typename T>
   Param(const std::optional<T>& value) : text_(value ? Param(*value).text_ : std::nullopt) {}
 

@@ -16,9 +16,9 @@ namespace {
 constexpr int full_pass_spacing = 20;
 constexpr milliseconds apply_interval{10};
 constexpr milliseconds postpone_interval{500};
-constexpr milliseconds cheap_pass{5};     // a full pass that is this short needs no spacing
-constexpr seconds pass_time_max{10};      // a pass that new rows keep from ending begins again after this
-constexpr int busy_turns_max = 3;         // busier than this, and notifications are not worth their cost
+constexpr milliseconds cheap_pass{5};  // a full pass that is this short needs no spacing
+constexpr seconds pass_time_max{10};   // a pass that new rows keep from ending begins again after this
+constexpr int busy_turns_max = 3;      // busier than this, and notifications are not worth their cost
 constexpr std::int64_t busy_rows = 100;
 constexpr seconds release_interval{15};
 constexpr milliseconds stuck_walk_interval{100};
@@ -47,7 +47,8 @@ bool Drainer::apply(Time now) {
     next_full_pass_ = now + pass_time_max;  // unless it ends before
     in_full_pass_ = true;
   }
-  const Rows rows = database_.query("SELECT taken, high, postponed FROM objectlink.apply_outbox($1, $2::tid, $3)", epoch_, low_, batch_size_);
+  const Rows rows = database_.query("SELECT taken, high, postponed FROM objectlink.apply_outbox($1, $2::tid, $3)",
+                                    epoch_, low_, batch_size_);
   if (full) full_cost_ = timer.elapsed();
   const std::int64_t taken = rows.integer(0, 0);
   if (taken > 0) {

@@ -57,7 +57,7 @@ class Drainer {
   Time next_full_pass_{};
   bool in_full_pass_ = false;
   std::chrono::steady_clock::duration full_cost_{};  // of the last query that began at the start
-  bool curious_ = true;  // there may be something; false: not before somebody says so
+  bool curious_ = true;                              // there may be something; false: not before somebody says so
   Time next_apply_{};
   Time postponed_until_{};
   bool behind_ = false;

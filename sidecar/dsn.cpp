@@ -81,7 +81,8 @@ bool names_several_hosts(const std::vector<Setting>& settings) {
     if (setting.value.find(',') != std::string::npos) return true;
   }
   const char* from_environment = std::getenv("PGHOST");
-  return !host_given && from_environment != nullptr && std::string_view(from_environment).find(',') != std::string::npos;
+  return !host_given && from_environment != nullptr &&
+         std::string_view(from_environment).find(',') != std::string::npos;
 }
 
 }  // namespace
@@ -118,8 +119,10 @@ std::string redacted_dsn(const std::string& dsn) {
   for (const Setting& setting : settings) {
     if (!out.empty()) out += ' ';
     out.append(setting.name).append("=");
-    if (setting.secret) out += redacted;
-    else out += is_plain(setting.value) ? setting.value : quoted(setting.value);
+    if (setting.secret)
+      out += redacted;
+    else
+      out += is_plain(setting.value) ? setting.value : quoted(setting.value);
   }
   return out;
 }

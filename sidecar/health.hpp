@@ -14,7 +14,7 @@ struct HealthReport {
   bool alive = false;    // the loop comes round: a restart would not help
   bool ready = false;    // alive and connected to the database
   bool healthy = false;  // ready, and no store is broken
-  std::string json;      // {"status":"ok"|"failing","reasons":[{"kind":...,"reason":...}],"seconds_since_heartbeat":0.1}
+  std::string json;  // {"status":"ok"|"failing","reasons":[{"kind":...,"reason":...}],"seconds_since_heartbeat":0.1}
 };
 
 class Health {
@@ -27,11 +27,11 @@ class Health {
   // on_heartbeat: called by heartbeat(), in the caller's thread (systemd's watchdog).
   explicit Health(std::function<void()> on_heartbeat = {});
 
-  void heartbeat();                                   // once a turn of the loop, and while waiting for a server
+  void heartbeat();  // once a turn of the loop, and while waiting for a server
   void set_database_connected();
   void set_database_down(const std::string& reason);  // for people; no secrets
   void set_store_broken(const std::string& store, const std::string& reason);
-  void set_store_well(const std::string& store);      // also when the store is gone or another daemon's
+  void set_store_well(const std::string& store);  // also when the store is gone or another daemon's
 
   HealthReport report(Clock::time_point now = Clock::now()) const;
 

@@ -86,7 +86,8 @@ HealthServer::HealthServer(const ListenAddress& address, const Metrics& metrics,
   }
   if (listener_->port <= 0) {
     const int reason = errno;
-    throw HealthServerError("cannot listen on " + shown + (reason != 0 ? std::string(": ") + std::strerror(reason) : ""));
+    throw HealthServerError("cannot listen on " + shown +
+                            (reason != 0 ? std::string(": ") + std::strerror(reason) : ""));
   }
   listener_->thread = std::thread([&server] { server.listen_after_bind(); });
   // stop() is lost on a server that does not run yet.

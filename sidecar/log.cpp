@@ -24,7 +24,7 @@ struct State {
 
   State() : logger(std::make_shared<spdlog::logger>("objectlinkd", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
     logger->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
-    logger->set_level(spdlog::level::trace);  // filtered here, before a line is built
+    logger->set_level(spdlog::level::trace);               // filtered here, before a line is built
     logger->set_error_handler([](const std::string&) {});  // stderr is gone: nowhere to complain
   }
 };

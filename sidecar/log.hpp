@@ -32,8 +32,7 @@ class Value {
   template <std::signed_integral T>
   Value(T value) : data_(static_cast<std::int64_t>(value)) {}
   template <std::unsigned_integral T>
-    requires(!std::same_as<T, bool>)
-  Value(T value) : data_(static_cast<std::uint64_t>(value)) {}
+  requires(!std::same_as<T, bool>) Value(T value) : data_(static_cast<std::uint64_t>(value)) {}
   template <typename T>
   Value(const std::optional<T>& value) : data_(value ? Value(*value).data_ : Data(nullptr)) {}
 

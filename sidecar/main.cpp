@@ -31,7 +31,8 @@ std::unique_ptr<HealthServer> start_health_server(const Config& config, const Me
     return server;
   } catch (const HealthServerError& error) {
     if (!config.metrics_address_is_default) throw;
-    log::warning("health_server.unavailable", std::string(error.what()) + "; going on without metrics and health checks");
+    log::warning("health_server.unavailable",
+                 std::string(error.what()) + "; going on without metrics and health checks");
     return nullptr;
   }
 }

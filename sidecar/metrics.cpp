@@ -22,8 +22,8 @@ using prometheus::Counter;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
-const Histogram::BucketBoundaries request_buckets_seconds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-                                                          0.25,  0.5,    1,     2.5,  5,     10,   30, 60};
+const Histogram::BucketBoundaries request_buckets_seconds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                                          0.5,   1,      2.5,   5,    10,    30,   60};
 const Histogram::BucketBoundaries phase_buckets_seconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                         0.1,    0.25,  0.5,    1,     2.5,  5,     10};
 
@@ -115,8 +115,7 @@ struct Metrics::Series {
       counter(registry, "objectlink_uploaded_bytes_total", "Bytes of content proved to be stored."), {"store"}};
   Counter& outbox_rows{
       counter(registry, "objectlink_outbox_rows_total", "Outbox rows applied to the registry.").Add({})};
-  Counter& sessions{
-      counter(registry, "objectlink_database_sessions_total", "Database sessions established.").Add({})};
+  Counter& sessions{counter(registry, "objectlink_database_sessions_total", "Database sessions established.").Add({})};
 
   objectlink::Series<Gauge, 1> in_flight{
       gauge(registry, "objectlink_requests_in_flight", "Requests sent to the store and not yet answered."), {"store"}};

@@ -32,7 +32,7 @@ class Metrics {
   void set_queue(std::string_view store, double objects);  // fetched, not yet sent
   // state: active, waiting, paused, broken, fenced, released, ...: the current one is 1, earlier ones 0.
   void set_store_state(std::string_view store, std::string_view state);
-  void set_connected(bool connected);  // once a session: from false to true is counted as a session
+  void set_connected(bool connected);         // once a session: from false to true is counted as a session
   void forget_store(std::string_view store);  // its gauges go; counters stay, as Prometheus wants
 
   std::string exposition() const;  // Prometheus text format 0.0.4, process_* included

@@ -18,8 +18,7 @@ std::int64_t part_size(std::int64_t wanted, std::int64_t size) {
 class MultipartUpload : public std::enable_shared_from_this<MultipartUpload> {
  public:
   MultipartUpload(Errand& errand, std::shared_ptr<const Work> work, std::int64_t part_bytes)
-      : errand_(errand), work_(std::move(work)),
-        part_bytes_(part_size(part_bytes, work_->payload->size)) {}
+      : errand_(errand), work_(std::move(work)), part_bytes_(part_size(part_bytes, work_->payload->size)) {}
 
   void create() {
     errand_.send(
@@ -29,7 +28,7 @@ class MultipartUpload : public std::enable_shared_from_this<MultipartUpload> {
         },
         [self = shared_from_this()](const HttpReply& reply) {
           const auto created = parse_create_multipart_upload(reply);
-          if (!created.ok()) return self->errand_.settle_error(*self->work_, "upload", created.error());
+          if (!created.ok()) return self->errand_.settle_error(*self->work_, "upload", no_object(created.error()));
           self->errand_.store_answered();
           self->upload_id_ = created.value();
           self->send_part();
@@ -51,7 +50,7 @@ class MultipartUpload : public std::enable_shared_from_this<MultipartUpload> {
         },
         [self = shared_from_this(), digest, number, length](const HttpReply& reply) {
           const auto part = parse_upload_part(reply);
-          if (!part.ok()) return self->give_up(part.error());
+          if (!part.ok()) return self->give_up(no_object(part.error()));
           self->errand_.store_answered();
           self->parts_.push_back({number, part->etag});
           self->digests_.push_back(digest);
@@ -97,6 +96,12 @@ class MultipartUpload : public std::enable_shared_from_this<MultipartUpload> {
           return builder.abort_multipart_upload(signing, self->work_->key, self->upload_id_);
         },
         [self = shared_from_this()](const HttpReply&) {});
+  }
+
+  // A beginning or a part that arrives late makes no object.
+  static S3Error no_object(S3Error error) {
+    error.outcome_unknown = false;
+    return error;
   }
 
   static S3Error content_gone() {

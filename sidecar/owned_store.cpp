@@ -22,16 +22,17 @@ namespace {
 constexpr int full_fetch_spacing = 20;
 constexpr milliseconds full_fetch_interval_min{1000};
 constexpr milliseconds paused_fetch_interval{500};
-constexpr milliseconds idle_fetch_interval{50};   // due times pass without anybody telling
+constexpr milliseconds idle_fetch_interval{50};  // due times pass without anybody telling
 constexpr std::size_t settle_batch = 500;
 constexpr milliseconds settle_delay_max{20};
 constexpr milliseconds barrier_look_interval{5};
-constexpr seconds bucket_memory{60};              // how long an answer of the store proves that the bucket exists
+constexpr seconds brake_look_interval{2};  // while a store is braked: whether somebody has released it
+constexpr seconds bucket_memory{60};       // how long an answer of the store proves that the bucket exists
 constexpr std::int64_t content_piece_bytes = 1 << 20;
-constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};   // a link whose object may still be on its way
+constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};  // a link whose object may still be on its way
 constexpr Backoff undeleted_backoff{seconds{1}, std::chrono::minutes{10}};
 
-StoreConnection connection_of(const StoreOptions& options) {
+StoreConnection connection_of(const StoreOptions& options, const Capabilities& capabilities) {
   StoreConnection connection;
   connection.endpoint.endpoint = options.endpoint;
   connection.endpoint.bucket = options.bucket;
@@ -40,6 +41,7 @@ StoreConnection connection_of(const StoreOptions& options) {
   connection.endpoint.connect_timeout = options.connect_timeout;
   connection.endpoint.request_timeout = options.request_timeout;
   connection.endpoint.ca_file = options.ca_file;
+  connection.endpoint.checksums = capabilities.checksums == Support::yes;
   connection.profile = options.credentials;
   connection.concurrency = options.concurrency;
   return connection;
@@ -53,10 +55,15 @@ std::mt19937_64& session_rng() {
 }  // namespace
 
 OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const StoreOptions& options, Time usable_at)
-    : context_(context), identity_(std::move(identity)), options_(options), usable_at_(usable_at), health_(session_rng()()),
-      removal_(*this, identity_.id, identity_.epoch) {
+    : context_(context),
+      identity_(std::move(identity)),
+      options_(options),
+      usable_at_(usable_at),
+      health_(session_rng()()),
+      removal_(*this, identity_.id, identity_.epoch),
+      known_(*this, identity_.id, identity_.epoch, identity_.name),
+      ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch) {
   set_options(options);
-  context_.metrics.set_store_state(identity_.name, "active");
 }
 
 OwnedStore::~OwnedStore() {
@@ -70,16 +77,41 @@ void OwnedStore::set_options(const StoreOptions& options) {
   options_ = options;
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
-  if (!health_.is_paused()) context_.health.set_store_well(identity_.name);  // its options were refused before
-  context_.transport.configure(identity_.id, connection_of(options));
+  reload_ownership();  // first: nothing that was meant for the old place may go to the new one
+  known_.set_options(options);
+  known_.take_checksums_changed();
+  context_.transport.configure(identity_.id, connection_of(options, traits().capabilities));
+}
+
+// What the store can do is found out when there is something to delete, or an upload has shown that it works; not before.
+bool OwnedStore::find_out(Time now) {
+  const bool wanted = removal_.waiting() > 0 || std::exchange(upload_proved_, false);
+  const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
+  if (known_.take_checksums_changed())
+    context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
+  return ready;
+}
+
+void OwnedStore::reload_ownership() {
+  ownership_.reload(options_.prefix, options_.seat_check);
+  set_bounds();
+  show_state();
 }
 
 bool OwnedStore::turn(Time now, Mood mood) {
   bool progress = settle_results(now);
   if (status_changed_) record_status();
+  known_.record(context_.database);
   if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
-  if (mood == Mood::normal || removal_.at_barrier()) progress |= removal_.turn(context_.database, now);
+  // While the store is paused only a probe may ask it anything; who comes first may be the marker's.
+  if (!health_.is_paused() || now >= *health_.paused_until())
+    progress |= ownership_.turn(now, removal_.waiting() > 0, in_use_);
+  progress |= follow_ownership(now);
+  if (!ownership_.is_fenced() && find_out(now) && (mood == Mood::normal || removal_.at_barrier())) {
+    progress |= removal_.turn(context_.database, now, ownership_.may_delete(now));
+  }
   for (const std::string& key : removal_.take_returned()) taken_.erase(key);
+  if (removal_.take_refused() || now >= next_brake_check_) check_brake(now);
   progress |= start_uploads();
   progress |= fetch(now);
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
@@ -92,9 +124,66 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   if (now < usable_at_) return usable_at_;
   if (!results_.empty()) return results_since_ + settle_delay_max;
   if (removal_.at_barrier()) return now + barrier_look_interval;
-  if (health_.is_paused()) return std::max({now, *health_.paused_until(), next_fetch_});
-  if (!taken_.empty()) return std::max(now, next_fetch_);
-  return std::nullopt;
+  const auto marker = ownership_.next_turn(now, removal_.waiting() > 0, in_use_);
+  if (health_.is_paused()) {
+    // What was taken before waits for its marker's probe; otherwise the probe is fetched.
+    const Time probe = taken_.empty() ? next_fetch_ : marker.value_or(now + paused_fetch_interval);
+    return std::max({now, *health_.paused_until(), probe});
+  }
+  if (taken_.empty() && !ownership_.is_fenced()) return marker ? std::optional(std::max(now, *marker)) : std::nullopt;
+  return std::max(now, std::min(next_fetch_, marker.value_or(Time::max())));
+}
+
+// Fenced: what would delete or upload goes back, and stays due. No longer fenced: it is fetched again.
+bool OwnedStore::follow_ownership(Time now) {
+  set_bounds();
+  if (ownership_.refusal() != refusal_shown_) {
+    refusal_shown_ = ownership_.refusal();
+    show_state();
+  }
+  if (ownership_.is_fenced() == fence_followed_) return false;
+  fence_followed_ = ownership_.is_fenced();
+  if (fence_followed_) {
+    removal_.give_up(context_.database, "the store is fenced");
+    for (const Work& work : uploads_) taken_.erase(work.key);
+    uploads_.clear();
+  }
+  next_full_fetch_ = {};
+  next_fetch_ = now;
+  show_state();
+  return true;
+}
+
+void OwnedStore::set_bounds() {
+  const Time destroys = ownership_.lease_until();
+  if (bound_ == destroys) return;
+  bound_ = destroys;
+  Transport::Bounds bounds;
+  bounds.destroys = destroys;
+  if (ownership_.is_fenced()) bounds.changes = Time::min();
+  context_.transport.set_bounds(identity_.id, bounds);
+}
+
+void OwnedStore::show_state() {
+  const bool fenced = ownership_.is_fenced();
+  const bool paused = health_.is_paused();
+  std::string broken;
+  if (fenced)
+    broken = "fenced: " + ownership_.fence_text();
+  else if (paused)
+    broken = last_failure_ ? last_failure_->describe() : "paused";
+  else if (!ownership_.refusal().empty())
+    broken = "ownership marker: " + ownership_.refusal();
+  else if (brake_reason_)
+    broken = "deletions are braked: " + *brake_reason_;
+  if (broken.empty())
+    context_.health.set_store_well(identity_.name);
+  else
+    context_.health.set_store_broken(identity_.name, broken);
+  context_.metrics.set_store_state(identity_.name, fenced          ? "fenced"
+                                                   : paused        ? "paused"
+                                                   : brake_reason_ ? "braked"
+                                                                   : "active");
 }
 
 bool OwnedStore::fetch(Time now) {
@@ -112,7 +201,8 @@ bool OwnedStore::fetch(Time now) {
   const Rows rows = context_.database.query("SELECT * FROM objectlink.due_work($1, $2::timestamptz, $3)", identity_.id,
                                             full ? std::string("-infinity") : low_, static_cast<std::int64_t>(limit));
   const Time fetched_at = last_fetch_ = steady_clock::now();
-  if (full) next_full_fetch_ = fetched_at + std::max<steady_clock::duration>(full_fetch_interval_min, timer.elapsed() * full_fetch_spacing);
+  const auto spacing = std::max<steady_clock::duration>(full_fetch_interval_min, timer.elapsed() * full_fetch_spacing);
+  if (full) next_full_fetch_ = fetched_at + spacing;
 
   std::size_t fetched = 0;
   for (Work& work : read_work(rows)) {
@@ -123,11 +213,15 @@ bool OwnedStore::fetch(Time now) {
   }
   // There may be more than this fetch was allowed to see; otherwise what falls due next falls due by time.
   if (rows.size() < limit) next_fetch_ = next_fetch_after(fetched_at);
+  // All that may not be done stays due, and is passed over each time.
+  if (ownership_.is_fenced()) next_fetch_ = fetched_at + spacing;
   if (!expired_.empty()) {
-    context_.database.query("SELECT objectlink.expire_reserved($1, $2, $3::text[])", identity_.id, identity_.epoch, text_array(expired_));
+    context_.database.query("SELECT objectlink.expire_reserved($1, $2, $3::text[])", identity_.id, identity_.epoch,
+                            text_array(expired_));
     for (const std::string& key : expired_) taken_.erase(key);
     expired_.clear();
   }
+  in_use_ |= fetched > 0;
   if (fetched > 0) start_uploads();
   return fetched > 0;
 }
@@ -148,19 +242,26 @@ void OwnedStore::keep_fetching() {
 }
 
 void OwnedStore::dispatch(Work work) {
-  if (work.state == "reserved") expired_.push_back(work.key);
-  else if (work.state == "unlinked" || work.state == "deleting") removal_.add(std::move(work));
-  else if (work.payload) uploads_.push_back(std::move(work));
-  else verify(*this, std::move(work));
+  if (work.state == "reserved")
+    expired_.push_back(work.key);
+  else if (work.state == "unlinked" || work.state == "deleting")
+    removal_.add(std::move(work));
+  else if (work.payload)
+    uploads_.push_back(std::move(work));
+  else
+    verify(*this, std::move(work));
 }
 
 // Content is read only while there is room to hold it; what does not fit waits without it.
 bool OwnedStore::start_uploads() {
-  const UploadLimits limits{static_cast<std::int64_t>(options_.multipart_threshold_bytes), static_cast<std::int64_t>(options_.part_size_bytes)};
+  if (ownership_.is_suspect()) return false;
+  const UploadLimits limits{static_cast<std::int64_t>(options_.multipart_threshold_bytes),
+                            static_cast<std::int64_t>(options_.part_size_bytes)};
   std::size_t started = 0;
   for (; started < uploads_.size(); ++started) {
     Work& work = uploads_[started];
-    const std::int64_t held = work.payload->size > limits.multipart_threshold_bytes ? limits.part_bytes : work.payload->size;
+    const std::int64_t held =
+        work.payload->size > limits.multipart_threshold_bytes ? limits.part_bytes : work.payload->size;
     // One upload always fits, however large its parts.
     if (held > context_.content_bytes_free && content_bytes_held_ > 0) break;
     if (work.payload->size <= limits.multipart_threshold_bytes && !work.payload->content) {
@@ -185,7 +286,8 @@ std::string OwnedStore::read_content(const std::string& key, std::int64_t offset
   content.reserve(static_cast<std::size_t>(length));
   while (length > 0) {
     const std::int64_t piece = std::min(length, content_piece_bytes);
-    const Rows rows = context_.database.query("SELECT objectlink.read_payload($1, $2, $3, $4)", identity_.id, key, offset, piece);
+    const Rows rows =
+        context_.database.query("SELECT objectlink.read_payload($1, $2, $3, $4)", identity_.id, key, offset, piece);
     if (rows.empty() || rows.is_null(0, 0)) break;
     content += rows.bytes(0, 0);
     offset += piece;
@@ -195,13 +297,25 @@ std::string OwnedStore::read_content(const std::string& key, std::int64_t offset
 }
 
 void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done done) {
+  submit(mutating, false, std::move(build), std::move(done));
+}
+
+void OwnedStore::destroy(Transport::Build build, Transport::Done done) {
+  submit(true, true, std::move(build), std::move(done));
+}
+
+void OwnedStore::submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done) {
   ++sent_;
-  context_.transport.submit(identity_.id, mutating, std::move(build), [this, done = std::move(done)](const HttpReply& reply) {
-    --sent_;
-    context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
-    failure_reported_ = false;
-    done(reply);
-  });
+  context_.transport.submit(
+      identity_.id, mutating, std::move(build),
+      [this, done = std::move(done)](const HttpReply& reply) {
+        --sent_;
+        context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
+        failure_reported_ = false;
+        known_.saw_reply(reply);
+        done(reply);
+      },
+      destroying);
 }
 
 void OwnedStore::store_answered() {
@@ -211,9 +325,28 @@ void OwnedStore::store_answered() {
   next_full_fetch_ = {};
   next_fetch_ = {};
   log::info("store.resumed", "store answers again", {{"store", identity_.name}});
-  context_.health.set_store_well(identity_.name);
-  context_.metrics.set_store_state(identity_.name, "active");
+  show_state();
 }
+
+// Only condemning can find that there is too much, so a store that is not braked is not asked about.
+void OwnedStore::check_brake(Time now) {
+  const Rows rows = context_.database.query("SELECT braked, reason FROM objectlink.brake_of($1)", identity_.id);
+  const bool braked = rows.boolean(0, 0);
+  next_brake_check_ = braked ? now + brake_look_interval : Time::max();
+  if (braked == is_braked()) return;
+  if (braked) {
+    brake_reason_ = rows.string(0, 1);
+    log::error("store.braked", "too much is to be deleted at once: no deletion begins until release_brake()",
+               {{"store", identity_.name}, {"reason", *brake_reason_}});
+  } else {
+    brake_reason_.reset();
+    log::info("store.released", "deletions go on", {{"store", identity_.name}});
+    fetch_now();
+  }
+  show_state();
+}
+
+void OwnedStore::store_failed(const S3Error& error) { report_failure(error); }
 
 bool OwnedStore::bucket_is_known() const { return bucket_seen_ && steady_clock::now() - *bucket_seen_ < bucket_memory; }
 
@@ -226,6 +359,7 @@ void OwnedStore::settle(Result result) {
   context_.metrics.count_operation(identity_.name, result.cause, to_string(result.outcome));
   if (result.outcome == Outcome::stored && std::string_view(result.cause) == "upload") {
     context_.metrics.count_uploaded_bytes(identity_.name, static_cast<std::uint64_t>(result.size.value_or(0)));
+    upload_proved_ = true;
   }
   if (result.error) context_.metrics.count_error(identity_.name, to_string(result.error->klass));
   if (results_.empty()) results_since_ = steady_clock::now();
@@ -235,6 +369,7 @@ void OwnedStore::settle(Result result) {
 void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error& error) {
   Result result = result_for(work, cause, Outcome::retry);
   result.error = error;
+  result.put_unknown = error.outcome_unknown && std::string_view(cause) == "upload";
   const bool deleting = work.state == "deleting";
   const bool own_fault = error.klass == ErrorClass::object || error.klass == ErrorClass::not_found;
   if (own_fault) {
@@ -242,7 +377,8 @@ void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error
     result.counted = true;
     const bool spent = error.klass == ErrorClass::object || work.attempts + 1 >= work.max_attempts;
     if (!deleting && spent) result.outcome = Outcome::failed;
-    result.retry_after = full_jitter(deleting ? undeleted_backoff : absent_backoff, static_cast<unsigned>(work.attempts), session_rng());
+    result.retry_after =
+        full_jitter(deleting ? undeleted_backoff : absent_backoff, static_cast<unsigned>(work.attempts), session_rng());
   } else {
     report_failure(error);
     result.retry_after = health_.retry_delay(error, steady_clock::now());
@@ -257,7 +393,8 @@ void OwnedStore::report_failure(const S3Error& error) {
   if (error.klass == ErrorClass::clock && error.server_time) {
     const auto offset = std::chrono::duration_cast<milliseconds>(*error.server_time - std::chrono::system_clock::now());
     context_.transport.set_clock_offset(identity_.id, offset);
-    log::warning("store.clock", "our clock differs from the store's", {{"store", identity_.name}, {"offset_ms", offset.count()}});
+    log::warning("store.clock", "our clock differs from the store's",
+                 {{"store", identity_.name}, {"offset_ms", offset.count()}});
   } else if (error.klass == ErrorClass::redirect && !error.region.empty()) {
     context_.transport.set_region(identity_.id, error.region);
   }
@@ -270,15 +407,19 @@ void OwnedStore::report_failure(const S3Error& error) {
   next_fetch_ = {};
   bucket_seen_.reset();
   log::error("store.paused", "store is not usable, waiting",
-             {{"store", identity_.name}, {"class", to_string(error.klass)}, {"code", error.code}, {"reason", error.describe()}});
-  context_.health.set_store_broken(identity_.name, error.describe());
-  context_.metrics.set_store_state(identity_.name, "paused");
+             {{"store", identity_.name},
+              {"class", to_string(error.klass)},
+              {"code", error.code},
+              {"reason", error.describe()}});
+  show_state();
   if (error.code_is_guessed) ask_why();
 }
 
 // A later failure says more than the one that began the pause, if that had no body.
 void OwnedStore::explain_pause(const S3Error& error) {
-  if (!health_.is_paused() || !last_failure_ || !last_failure_->code_is_guessed || error.code_is_guessed || error.status == 0) return;
+  if (!health_.is_paused() || !last_failure_ || !last_failure_->code_is_guessed || error.code_is_guessed ||
+      error.status == 0)
+    return;
   last_failure_ = error;
   status_changed_ = true;
 }
@@ -316,7 +457,8 @@ bool OwnedStore::settle_results(Time now) {
   const PhaseTimer timer(context_.metrics, Phase::settle);
   // In the order in which apply locks the same rows.
   std::sort(results_.begin(), results_.end(), [](const Result& a, const Result& b) { return a.key < b.key; });
-  context_.database.query("SELECT objectlink.settle($1, $2, $3::json)", identity_.id, identity_.epoch, to_json(results_));
+  context_.database.query("SELECT objectlink.settle($1, $2, $3::json)", identity_.id, identity_.epoch,
+                          to_json(results_));
   for (const Result& result : results_) taken_.erase(result.key);
   results_.clear();
   return true;

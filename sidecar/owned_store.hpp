@@ -14,7 +14,9 @@
 #include "database.hpp"
 #include "errand.hpp"
 #include "health.hpp"
+#include "known_store.hpp"
 #include "metrics.hpp"
+#include "ownership.hpp"
 #include "remove.hpp"
 #include "store_health.hpp"
 #include "transport.hpp"
@@ -48,6 +50,8 @@ class OwnedStore final : private Errand {
   OwnedStore& operator=(const OwnedStore&) = delete;
 
   void set_options(const StoreOptions& options);
+  // Somebody may have fenced or adopted it. Throws DatabaseError.
+  void reload_ownership();
   const StoreIdentity& identity() const { return identity_; }
 
   // One turn: settles, moves deletions on, fetches. True if something happened. Throws DatabaseError.
@@ -62,8 +66,12 @@ class OwnedStore final : private Errand {
   // Nothing handed to the store any more, and nothing to settle.
   bool is_quiet() const { return results_.empty() && sent_ == 0; }
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
-  bool is_idle(Time now) const { return taken_.empty() && is_quiet() && !is_paused() && now >= usable_at_; }
-  bool is_paused() const { return health_.is_paused(); }
+  bool is_idle(Time now) const {
+    return taken_.empty() && is_quiet() && !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_;
+  }
+  // What is due cannot be done now: paused, fenced, or not to be claimed.
+  bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
+  bool is_braked() const { return brake_reason_.has_value(); }
 
   // Begins nothing any more, whatever the mood.
   void retire() { retired_ = true; }
@@ -74,18 +82,27 @@ class OwnedStore final : private Errand {
 
  private:
   void send(bool mutating, Transport::Build build, Transport::Done done) override;
+  void destroy(Transport::Build build, Transport::Done done) override;
   std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) override;
   void settle(Result result) override;
   void store_answered() override;
+  void store_failed(const S3Error& error) override;
   void settle_error(const Work& work, const char* cause, const S3Error& error) override;
   bool bucket_is_known() const override;
+  const StoreTraits& traits() const override { return known_.traits(); }
 
   bool settle_results(Time now);
   bool fetch(Time now);
   Time next_fetch_after(Time fetched_at) const;
   void dispatch(Work work);
   bool start_uploads();
+  bool find_out(Time now);
+  void submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done);
+  bool follow_ownership(Time now);
+  void set_bounds();
+  void show_state();
   void record_status();
+  void check_brake(Time now);
   void report_failure(const S3Error& error);
   void explain_pause(const S3Error& error);
   void ask_why();
@@ -96,6 +113,12 @@ class OwnedStore final : private Errand {
   const Time usable_at_;
   StoreHealth health_;
   Removal removal_;
+  KnownStore known_;
+  Ownership ownership_;
+  bool fence_followed_ = false;  // what is fenced has been given back
+  std::string refusal_shown_;
+  bool in_use_ = false;        // something was ever fetched
+  std::optional<Time> bound_;  // as the transport knows it
 
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
   std::vector<Work> uploads_;              // wait for room to hold their content
@@ -103,19 +126,22 @@ class OwnedStore final : private Errand {
   std::size_t sent_ = 0;                   // requests whose completion has not come
   bool failure_reported_ = false;          // of the reply that is being dealt with
   std::vector<Result> results_;
-  Time results_since_{};                   // when the first of them came
+  Time results_since_{};  // when the first of them came
   std::int64_t content_bytes_held_ = 0;
   std::unordered_map<std::string, std::int64_t> content_bytes_of_;
 
-  std::string low_ = "-infinity";          // due times up to here were fetched
+  std::string low_ = "-infinity";  // due times up to here were fetched
   Time next_full_fetch_{};
-  Time next_fetch_{};                      // the far future: not before somebody says so
+  Time next_fetch_{};  // the far future: not before somebody says so
   Time last_fetch_{};
   bool fetch_all_ = false;
   std::optional<Time> bucket_seen_;
   std::optional<S3Error> last_failure_;
+  std::optional<std::string> brake_reason_;  // deletions are braked
+  Time next_brake_check_{};
+  bool upload_proved_ = false;  // since the last turn
   bool retired_ = false;
-  bool status_changed_ = true;             // what the database says of the store is unknown at first
+  bool status_changed_ = true;  // what the database says of the store is unknown at first
 };
 
 }  // namespace objectlink

@@ -42,7 +42,8 @@ ProcessStatistics read_process_statistics() {
   }
   std::error_code error;
   const std::filesystem::directory_iterator descriptors("/proc/self/fd", error);
-  if (!error) statistics.open_descriptors = static_cast<double>(std::distance(begin(descriptors), end(descriptors)) - 1);
+  if (!error)
+    statistics.open_descriptors = static_cast<double>(std::distance(begin(descriptors), end(descriptors)) - 1);
   return statistics;
 }
 

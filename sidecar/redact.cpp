@@ -7,9 +7,9 @@ namespace objectlink {
 namespace {
 
 // A name that contains one of these, in lower case and with underscores, means a secret.
-constexpr std::array<std::string_view, 9> secret_words{"password",  "passwd",        "secret",
-                                                       "token",     "authorization", "signature",
-                                                       "passphrase", "private_key",  "x_amz_credential"};
+constexpr std::array<std::string_view, 9> secret_words{"password",   "passwd",        "secret",
+                                                       "token",      "authorization", "signature",
+                                                       "passphrase", "private_key",   "x_amz_credential"};
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -20,8 +20,10 @@ std::size_t value_end(std::string_view text, std::size_t from) {
   if (from < text.size() && (text[from] == '\'' || text[from] == '"')) {
     const char quote = text[from];
     for (std::size_t i = from + 1; i < text.size(); ++i) {
-      if (text[i] == '\\') ++i;
-      else if (text[i] == quote) return i + 1;
+      if (text[i] == '\\')
+        ++i;
+      else if (text[i] == quote)
+        return i + 1;
     }
     return text.size();
   }
@@ -52,7 +54,8 @@ std::string redact_userinfo(std::string text) {
   for (std::size_t at = text.find("://"); at != std::string::npos; at = text.find("://", at + 3)) {
     const std::size_t start = at + 3;
     const std::size_t end = text.find_first_of("/?# \t\r\n\"'", start);
-    const std::string_view authority = std::string_view(text).substr(start, end == std::string::npos ? end : end - start);
+    const std::string_view authority =
+        std::string_view(text).substr(start, end == std::string::npos ? end : end - start);
     const std::size_t host = authority.rfind('@');
     const std::size_t colon = authority.find(':');
     if (host == std::string_view::npos || colon == std::string_view::npos || colon > host) continue;
@@ -67,9 +70,12 @@ bool is_secret_name(std::string_view name) {
   std::string plain;
   plain.reserve(name.size());
   for (const char c : name) {
-    if (c == '-') plain += '_';
-    else if (c >= 'A' && c <= 'Z') plain += static_cast<char>(c - 'A' + 'a');
-    else plain += c;
+    if (c == '-')
+      plain += '_';
+    else if (c >= 'A' && c <= 'Z')
+      plain += static_cast<char>(c - 'A' + 'a');
+    else
+      plain += c;
   }
   for (const std::string_view word : secret_words) {
     if (plain.find(word) != std::string::npos) return true;

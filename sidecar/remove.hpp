@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "barrier.hpp"
@@ -26,13 +27,19 @@ class Removal {
   // Takes over an object that is due: unlinked, or deleting since an earlier life of this or another daemon.
   void add(Work work);
 
-  // Moves on: condemns what was added, looks at the barrier, issues. True if something happened.
-  // Throws DatabaseError.
-  bool turn(Database& database, std::chrono::steady_clock::time_point now);
+  // Moves on: condemns what was added, looks at the barrier, issues. True if something happened. may_delete: the lease of the
+  // ownership marker is held; without it nothing is begun, only taken back. Throws DatabaseError.
+  bool turn(Database& database, std::chrono::steady_clock::time_point now, bool may_delete);
+
+  // Gives everything back that was not issued, and forgets what was: it stays due. Throws DatabaseError.
+  void give_up(Database& database, const std::string& reason);
 
   // Objects added and not yet handed to the store or back to the registry.
   std::size_t waiting() const { return added_.size() + issued_before_.size() + condemned_.size(); }
   bool at_barrier() const { return barrier_.has_value(); }
+
+  // Whether condemning gave nothing though there was something due, since the last call: the brake may be the reason.
+  bool take_refused() { return std::exchange(refused_, false); }
 
   // Objects that went back to the registry (linked again, blocked) since the last call: no longer this job's.
   std::vector<std::string> take_returned();
@@ -40,7 +47,7 @@ class Removal {
  private:
   bool condemn(Database& database, std::chrono::steady_clock::time_point now);
   void issue(Database& database);
-  void take_back(Database& database);
+  void take_back(Database& database, const std::string& reason);
 
   Errand& errand_;
   const int store_;
@@ -51,6 +58,7 @@ class Removal {
   std::optional<Barrier> barrier_;
   std::chrono::steady_clock::time_point barrier_since_{};
   std::vector<std::string> returned_;
+  bool refused_ = false;
 };
 
 // Sends the requests for objects whose deletion is issued, proves and settles them. One whose content waits for an upload

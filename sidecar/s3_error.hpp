@@ -27,10 +27,10 @@ std::string_view to_string(ErrorClass klass);
 
 struct S3Error {
   ErrorClass klass = ErrorClass::transient;
-  std::string code = {};     // the store's code; if it gave none, one of ours in the same style ("Timeout", "NotFound")
+  std::string code = {};  // the store's code; if it gave none, one of ours in the same style ("Timeout", "NotFound")
   bool code_is_guessed = false;  // from the status: the reply had no body, as those to HEAD
-  std::string message = {};  // the store's words or curl's; at most 500 bytes, may be empty
-  long status = 0;           // 0: no reply
+  std::string message = {};      // the store's words or curl's; at most 500 bytes, may be empty
+  long status = 0;               // 0: no reply
   std::string request_id = {};
   // The request may have been carried out, or may still be (until the signature's window has closed).
   bool outcome_unknown = false;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "capabilities.hpp"
 #include "core/digest.hpp"
 #include "http_message.hpp"
 #include "s3_error.hpp"
@@ -44,8 +45,9 @@ struct DeleteReply {
 struct DeletedObject {
   std::string key = {};
   std::string version_id = {};
-  std::optional<S3Error> error = {};  // none: the store says it is deleted
-  bool delete_marker = false;
+  std::optional<S3Error> error = {};   // none: the store says it is deleted
+  bool delete_marker = false;          // a versioned bucket: only a marker was added (or that marker was deleted)
+  std::string marker_version_id = {};  // that marker's
 };
 
 // One entry for each object of the request, in its order. A key that the reply does not mention has an error of class
@@ -81,6 +83,23 @@ struct ListPage {
   std::string request_id = {};
 };
 
+struct ListedVersion {
+  std::string key = {};
+  std::string version_id = {};  // "null" for what was stored while the bucket was not versioned
+  bool is_marker = false;       // a delete marker; it has neither size nor ETag
+  bool is_latest = false;
+  std::int64_t size = 0;
+  std::string etag = {};
+};
+
+struct VersionsPage {
+  std::vector<ListedVersion> versions = {};
+  bool truncated = false;
+  // Keys do not fall bytewise within the page; versions of one key stand together.
+  bool in_order = true;
+  std::string request_id = {};
+};
+
 struct ListedUpload {
   std::string key = {};
   std::string upload_id = {};
@@ -98,8 +117,6 @@ struct BucketReply {
   std::string region = {};  // x-amz-bucket-region; empty with many stores
 };
 
-enum class Versioning { never, enabled, suspended };
-
 S3Result<PutReply> parse_put_object(const HttpReply& reply);
 S3Result<HeadReply> parse_head_object(const HttpReply& reply);
 // 200 or 206; the bytes stay in reply.body. size is the whole object's (from Content-Range with a 206).
@@ -114,6 +131,8 @@ S3Result<CompleteReply> parse_complete_multipart_upload(const HttpReply& reply);
 // Success also if there is no such upload.
 S3Result<DeleteReply> parse_abort_multipart_upload(const HttpReply& reply);
 S3Result<ListPage> parse_list_objects_v2(const HttpReply& reply);
+// A page that goes on after its last entry; one that goes on and is empty is an error.
+S3Result<VersionsPage> parse_list_object_versions(const HttpReply& reply);
 S3Result<UploadsPage> parse_list_multipart_uploads(const HttpReply& reply);
 S3Result<BucketReply> parse_head_bucket(const HttpReply& reply);
 S3Result<Versioning> parse_get_bucket_versioning(const HttpReply& reply);

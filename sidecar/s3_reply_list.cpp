@@ -69,13 +69,14 @@ S3Result<DeleteObjectsReply> parse_delete_objects(const HttpReply& reply, const 
   for (const ObjectVersion& object : requested) {
     S3Error unnamed = unreadable(reply, "the reply does not mention this key");
     unnamed.code = "NotMentioned";
-    result.objects.push_back({object.key, object.version_id, std::move(unnamed), false});
+    result.objects.push_back({object.key, object.version_id, std::move(unnamed), false, {}});
   }
   const Requested index(requested);
   for (const pugi::xml_node& entry : root.value().children("Deleted")) {
     index.each(entry, [&](std::size_t i) {
       result.objects[i].error.reset();
       result.objects[i].delete_marker = child_bool(entry, "DeleteMarker").value_or(false);
+      result.objects[i].marker_version_id = presentable(child_text(entry, "DeleteMarkerVersionId"));
     });
   }
   // After the successes: where the reply says both of a key, it is not proved to be gone.
@@ -117,6 +118,41 @@ S3Result<ListPage> parse_list_objects_v2(const HttpReply& reply) {
   const auto count = child_number(root.value(), "KeyCount");
   if (count && *count != static_cast<std::int64_t>(page.objects.size()))
     return unreadable(reply, "the listing has another number of keys than it says");
+  return page;
+}
+
+S3Result<VersionsPage> parse_list_object_versions(const HttpReply& reply) {
+  pugi::xml_document document;
+  // RGW and AWS name the root differently.
+  const char* const names[] = {"ListVersionsResult", "ListVersionResult"};
+  auto root = reply_root(reply, document, names[0]);
+  if (!root) root = reply_root(reply, document, names[1]);
+  if (!root) return root.error();
+
+  VersionsPage page;
+  page.request_id = request_id_of(reply);
+  const auto truncated = child_bool(root.value(), "IsTruncated");
+  if (!truncated) return unreadable(reply, "the listing does not say whether it is complete");
+  page.truncated = *truncated;
+  const KeyReader keys(root.value());
+  for (const pugi::xml_node& entry : root.value().children()) {
+    const std::string_view name = entry.name();
+    if (name != "Version" && name != "DeleteMarker") continue;
+    ListedVersion version;
+    auto key = keys.read(entry);
+    version.version_id = child_text(entry, "VersionId");
+    version.is_marker = name == "DeleteMarker";
+    const auto size = child_number(entry, "Size");
+    if (!key || version.version_id.empty() || (!version.is_marker && !size))
+      return unreadable(reply, "an entry of the listing has no readable key, version or size");
+    version.key = std::move(*key);
+    version.is_latest = child_bool(entry, "IsLatest").value_or(false);
+    version.size = size.value_or(0);
+    version.etag = presentable(child_text(entry, "ETag"));
+    if (!page.versions.empty() && version.key < page.versions.back().key) page.in_order = false;
+    page.versions.push_back(std::move(version));
+  }
+  if (page.truncated && page.versions.empty()) return unreadable(reply, "the listing goes on, but this page is empty");
   return page;
 }
 

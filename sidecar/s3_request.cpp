@@ -104,7 +104,8 @@ HttpRequest S3RequestBuilder::put_object(const Signing& signing, const PutObject
       {"content-md5", base64(md5(*draft.body))},
       {"content-type", std::string(put.content_type.empty() ? "application/octet-stream" : put.content_type)},
       {std::string(sha256_metadata_header), hex(*draft.body_sha256)}};
-  if (store_.checksums) draft.signed_headers.emplace_back("x-amz-checksum-sha256", base64(*draft.body_sha256));
+  if (put.checksum || store_.checksums)
+    draft.signed_headers.emplace_back("x-amz-checksum-sha256", base64(put.checksum.value_or(*draft.body_sha256)));
   if (put.if_none_match) draft.other_headers.emplace_back("if-none-match", "*");
   if (!put.if_match.empty()) draft.other_headers.emplace_back("if-match", put.if_match);
   return sign(signing, std::move(draft));
@@ -144,6 +145,7 @@ HttpRequest S3RequestBuilder::delete_objects(const Signing& signing, const std::
     xml.append("<Object><Key>").append(xml_escape(object.key)).append("</Key>");
     if (!object.version_id.empty())
       xml.append("<VersionId>").append(xml_escape(object.version_id)).append("</VersionId>");
+    if (!object.if_match.empty()) xml.append("<ETag>").append(xml_escape(object.if_match)).append("</ETag>");
     xml += "</Object>";
   }
   // Not <Quiet>: an answer that does not name a key proves nothing about it.
@@ -222,6 +224,16 @@ HttpRequest S3RequestBuilder::list_objects_v2(const Signing& signing, const List
     draft.query.emplace_back("continuation-token", list.continuation_token);
   else if (!list.start_after.empty())
     draft.query.emplace_back("start-after", list.start_after);
+  return sign(signing, std::move(draft));
+}
+
+HttpRequest S3RequestBuilder::list_object_versions(const Signing& signing, const ListVersions& list) {
+  Draft draft{.method = "GET",
+              .path = bucket_path_ + "/",
+              .query = {{"versions", ""}, {"encoding-type", "url"}, {"max-keys", std::to_string(list.max_keys)}}};
+  if (!list.prefix.empty()) draft.query.emplace_back("prefix", list.prefix);
+  if (!list.key_marker.empty()) draft.query.emplace_back("key-marker", list.key_marker);
+  if (!list.version_id_marker.empty()) draft.query.emplace_back("version-id-marker", list.version_id_marker);
   return sign(signing, std::move(draft));
 }
 

@@ -53,12 +53,14 @@ struct PutObject {
   std::string_view content_type = {};            // empty: application/octet-stream
   bool if_none_match = false;                    // If-None-Match: *, i.e. never overwrite
   std::string_view if_match = {};                // empty: no condition; sent as given (quotes included)
-  std::optional<Sha256> sha256 = {};  // of the body, if the caller knows it; a wrong one makes the store refuse
+  std::optional<Sha256> sha256 = {};    // of the body, if the caller knows it; a wrong one makes the store refuse
+  std::optional<Sha256> checksum = {};  // for x-amz-checksum-sha256, whether the store is known to take it or not
 };
 
 struct ObjectVersion {
   std::string key = {};
   std::string version_id = {};  // empty: none
+  std::string if_match = {};    // delete only what has this ETag, written as the store takes it; empty: no condition
 };
 
 struct UploadedPart {
@@ -70,6 +72,14 @@ struct ListObjects {
   std::string_view prefix = {};
   std::string_view start_after = {};         // keys after this one; only for a first page
   std::string_view continuation_token = {};  // opaque, from the page before; start_after is then left out
+  int max_keys = list_keys_max;
+};
+
+struct ListVersions {
+  std::string_view prefix = {};
+  // Where the page before ended. With a key alone, some stores begin behind it and others with it.
+  std::string_view key_marker = {};
+  std::string_view version_id_marker = {};
   int max_keys = list_keys_max;
 };
 
@@ -105,6 +115,7 @@ class S3RequestBuilder {
                                      std::string_view upload_id_marker = {});
 
   HttpRequest list_objects_v2(const Signing& signing, const ListObjects& list);
+  HttpRequest list_object_versions(const Signing& signing, const ListVersions& list);
   HttpRequest head_bucket(const Signing& signing);
   HttpRequest get_bucket_versioning(const Signing& signing);
 

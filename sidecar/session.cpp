@@ -41,24 +41,31 @@ std::variant<StoreOptions, OptionProblem> read_options(const std::string& json) 
 
 }  // namespace
 
-Session::Session(const Config& config, Database& database, Transport& transport, Metrics& metrics, Health& health, StopSignal& stop)
+Session::Session(const Config& config, Database& database, Transport& transport, Metrics& metrics, Health& health,
+                 StopSignal& stop)
     : context_{config, database, transport, metrics, health, static_cast<std::int64_t>(config.payload_memory_bytes)},
-      health_(health), stop_(stop) {}
+      health_(health),
+      stop_(stop) {}
 
 int Session::run() {
   Database& database = context_.database;
   database.listen(channel);
-  worker_ = database.query("SELECT objectlink.register_worker($1, $2, $3)", context_.config.name, OBJECTLINK_VERSION,
-                           own_process_identity()).integer(0, 0);
-  log::info("session.started", "connected and at work", {{"worker", worker_}, {"server", database.server_description()}});
+  worker_ = database
+                .query("SELECT objectlink.register_worker($1, $2, $3)", context_.config.name, OBJECTLINK_VERSION,
+                       own_process_identity())
+                .integer(0, 0);
+  log::info("session.started", "connected and at work",
+            {{"worker", worker_}, {"server", database.server_description()}});
   while (true) {
     const Time now = steady_clock::now();
     const bool stopping = stop_.requested();
     health_.heartbeat();
     context_.transport.set_lease(database.last_round_trip_start() + lease);
     if (now >= next_refresh_) {
-      if (stopping) keep_alive(now);
-      else refresh(now);
+      if (stopping)
+        keep_alive(now);
+      else
+        refresh(now);
     }
     if (turn(now, stopping)) {
       idle_wait_ = milliseconds{0};
@@ -70,10 +77,13 @@ int Session::run() {
     wait(now);
   }
   const bool quiet = is_quiet();
-  const bool paused = std::any_of(stores_.begin(), stores_.end(), [](const auto& store) { return store.second->is_paused(); });
+  const bool stuck = std::any_of(stores_.begin(), stores_.end(), [](const auto& store) {
+    return store.second->is_blocked() || store.second->is_braked();
+  });
   if (quiet) release_all();
-  log::info("session.ended", quiet ? "stopped with nothing under way" : "stopped with requests under way", {{"worker", worker_}});
-  return quiet && !(context_.config.once && paused) ? exit_code::ok : exit_code::work_left;
+  log::info("session.ended", quiet ? "stopped with nothing under way" : "stopped with requests under way",
+            {{"worker", worker_}});
+  return quiet && !(context_.config.once && stuck) ? exit_code::ok : exit_code::work_left;
 }
 
 bool Session::turn(Time now, bool stopping) {
@@ -88,9 +98,9 @@ bool Session::turn(Time now, bool stopping) {
     if (now >= next_settings_check_) check_settings(now);
     for (auto& [id, store] : stores_) store->fetch_now();
   }
-  const auto mood = stopping                              ? OwnedStore::Mood::stopping
+  const auto mood = stopping                            ? OwnedStore::Mood::stopping
                     : drainer_ && drainer_->is_behind() ? OwnedStore::Mood::behind
-                                                          : OwnedStore::Mood::normal;
+                                                        : OwnedStore::Mood::normal;
   for (auto& [id, store] : stores_) progress |= store->turn(now, mood);
   return progress;
 }
@@ -130,8 +140,9 @@ std::optional<milliseconds> Session::look(Time now) {
   for (const auto& [id, store] : stores_) {
     if (store->is_idle(now)) ids.push_back(id);
   }
-  const Rows rows = context_.database.query("SELECT outbox, due_in_ms, settings FROM objectlink.look($1::int[], $2::tid)",
-                                            int_array(ids), drainer_ ? drainer_->position(now) : "(0,0)");
+  const Rows rows =
+      context_.database.query("SELECT outbox, due_in_ms, settings FROM objectlink.look($1::int[], $2::tid)",
+                              int_array(ids), drainer_ ? drainer_->position(now) : "(0,0)");
   if (rows.text(0, 2) != settings_) next_refresh_ = now;
   if (drainer_ && rows.boolean(0, 0)) {
     drainer_->look_now();
@@ -139,7 +150,7 @@ std::optional<milliseconds> Session::look(Time now) {
   }
   const auto due = rows.optional_integer(0, 1);
   const bool all_idle = std::all_of(stores_.begin(), stores_.end(), [now](const auto& store) {
-    return store.second->is_idle(now) || store.second->is_paused();
+    return store.second->is_idle(now) || store.second->is_blocked();
   });
   nothing_due_ = all_idle && (!due || *due > soon.count());
   return due ? std::optional(milliseconds{*due}) : std::nullopt;
@@ -161,7 +172,8 @@ void Session::refresh(Time now) {
   if (!drainer_) {
     if (const auto acquired = acquire(outbox_resource)) {
       drainer_epoch_ = acquired->epoch;
-      drainer_ = std::make_unique<Drainer>(context_.database, context_.metrics, acquired->epoch, context_.config.batch_size);
+      drainer_ =
+          std::make_unique<Drainer>(context_.database, context_.metrics, acquired->epoch, context_.config.batch_size);
       log::info("outbox.acquired", "applies the outbox from now on", {{"epoch", acquired->epoch}});
     }
   }
@@ -189,14 +201,18 @@ bool Session::refresh_store(int id, const std::string& name, const std::string& 
   const bool changed = known_text != options_text;
   known_text = options_text;
   const auto owned = stores_.find(id);
-  if (owned != stores_.end() && !changed) return !owned->second->is_retired();
+  if (owned != stores_.end() && !changed) {
+    owned->second->reload_ownership();
+    return !owned->second->is_retired();
+  }
 
   const auto options = read_options(options_text);
   if (const auto* problem = std::get_if<OptionProblem>(&options)) {
     health_.set_store_broken(name, problem->option + ": " + problem->detail);
     unusable_[id] = name;
     if (changed) {
-      log::error("store.options", "store cannot be used", {{"store", name}, {"option", problem->option}, {"reason", problem->detail}});
+      log::error("store.options", "store cannot be used",
+                 {{"store", name}, {"option", problem->option}, {"reason", problem->detail}});
     }
     return false;
   }
@@ -205,7 +221,8 @@ bool Session::refresh_store(int id, const std::string& name, const std::string& 
   if (owned != stores_.end()) {
     owned->second->set_options(read);
   } else if (const auto acquired = acquire(id)) {
-    stores_.emplace(id, std::make_unique<OwnedStore>(context_, StoreIdentity{id, name, acquired->epoch}, read, now + acquired->wait));
+    stores_.emplace(id, std::make_unique<OwnedStore>(context_, StoreIdentity{id, name, acquired->epoch}, read,
+                                                     now + acquired->wait));
     log::info("store.acquired", "works for this store from now on",
               {{"store", name}, {"epoch", acquired->epoch}, {"wait_ms", acquired->wait.count()}});
   }
@@ -232,11 +249,13 @@ void Session::release_unusable(const std::set<int>& usable) {
 }
 
 std::optional<Session::Acquired> Session::acquire(int resource) {
-  const Rows rows = context_.database.query("SELECT epoch, wait_ms, last_process FROM objectlink.acquire($1, $2)", resource, worker_);
+  const Rows rows =
+      context_.database.query("SELECT epoch, wait_ms, last_process FROM objectlink.acquire($1, $2)", resource, worker_);
   if (rows.is_null(0, 0)) return std::nullopt;
   const std::string last = rows.string(0, 2);
   // An owner that is certainly dead sends nothing any more; nor do we ourselves, after everything under way has ended.
-  const bool nobody_left = is_certainly_dead(last) || (last == own_process_identity() && context_.transport.active() == 0);
+  const bool nobody_left =
+      is_certainly_dead(last) || (last == own_process_identity() && context_.transport.active() == 0);
   return Acquired{rows.integer(0, 0), milliseconds{nobody_left ? 0 : rows.integer(0, 1)}};
 }
 

@@ -26,7 +26,8 @@ class Session {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  Session(const Config& config, Database& database, Transport& transport, Metrics& metrics, Health& health, StopSignal& stop);
+  Session(const Config& config, Database& database, Transport& transport, Metrics& metrics, Health& health,
+          StopSignal& stop);
 
   // Runs until a stop is requested and what is under way has ended (or its deadline passed), or, with --once, until
   // nothing is due. Returns an exit code. Throws DatabaseError when the session ends.
@@ -59,7 +60,7 @@ class Session {
   std::int64_t drainer_epoch_ = 0;
   std::map<int, std::unique_ptr<OwnedStore>> stores_;
   std::map<int, std::string> options_of_;  // as last read, by store
-  std::string settings_;          // digest of the stores' options as last read
+  std::string settings_;                   // digest of the stores' options as last read
   std::map<int, std::string> unusable_;    // names of stores whose options do not do
   Time next_refresh_{};
   Time next_settings_check_{};

@@ -31,7 +31,9 @@ class StoreHealth {
   bool failed(const S3Error& error, Time now);
 
   // Its settings were changed: a pause ends now, and a request may find out.
-  void probe_now(Time now) { if (paused_until_) paused_until_ = now; }
+  void probe_now(Time now) {
+    if (paused_until_) paused_until_ = now;
+  }
 
   bool is_paused() const { return paused_until_.has_value(); }
   // How many requests may be started: none while paused, one to probe when the pause is over, any number when well.

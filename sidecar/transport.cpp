@@ -1,5 +1,6 @@
 #include "transport.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace objectlink {
@@ -12,6 +13,7 @@ struct Transport::Channel {
   std::unique_ptr<S3RequestBuilder> builder;
   std::string fault;  // why there is no builder
   std::chrono::milliseconds clock_offset{0};
+  Bounds bounds;
   std::size_t active = 0;
   std::deque<Request> queue;
 };
@@ -31,7 +33,8 @@ constexpr std::chrono::milliseconds wait_max{1000};
 }  // namespace
 
 Transport::Transport(std::size_t max_transfers, WakeUp& replied)
-    : replied_(replied), client_([max_transfers] {
+    : replied_(replied),
+      client_([max_transfers] {
         HttpClient::Options options;
         options.max_transfers = max_transfers;
         return options;
@@ -68,6 +71,14 @@ void Transport::configure(int store, StoreConnection connection) {
   });
 }
 
+void Transport::set_bounds(int store, Bounds bounds) {
+  post([this, store, bounds] {
+    auto& channel = channels_[store];
+    if (!channel) channel = std::make_unique<Channel>();
+    channel->bounds = bounds;
+  });
+}
+
 void Transport::set_clock_offset(int store, std::chrono::milliseconds offset) {
   post([this, store, offset] { channels_.at(store)->clock_offset = offset; });
 }
@@ -78,9 +89,10 @@ void Transport::set_region(int store, std::string region) {
   });
 }
 
-void Transport::submit(int store, bool mutating, Build build, Done done) {
+void Transport::submit(int store, bool mutating, Build build, Done done, bool destroying) {
   ++active_;
-  post([this, request = std::make_shared<Request>(Request{store, mutating, std::move(build), std::move(done), generation_})] {
+  post([this, request = std::make_shared<Request>(
+                  Request{store, mutating, std::move(build), std::move(done), generation_, destroying})] {
     Channel& channel = *channels_.at(request->store);
     channel.queue.push_back(std::move(*request));
     start_queued(channel);
@@ -106,14 +118,20 @@ void Transport::start_queued(Channel& channel) {
 void Transport::start(Channel& channel, Request request) {
   if (!channel.builder) return finish(std::move(request), not_sent(HttpFailure::local, channel.fault));
   const CredentialsResult credentials = credentials_.get(channel.connection.profile);
-  if (!credentials) return finish(std::move(request), not_sent(HttpFailure::local, "no credentials: " + credentials.error));
+  if (!credentials)
+    return finish(std::move(request), not_sent(HttpFailure::local, "no credentials: " + credentials.error));
   HttpRequest http;
   try {
-    http = request.build(*channel.builder, {*credentials.credentials, std::chrono::system_clock::now() + channel.clock_offset});
+    http = request.build(*channel.builder,
+                         {*credentials.credentials, std::chrono::system_clock::now() + channel.clock_offset});
   } catch (const std::exception& problem) {
     return finish(std::move(request), not_sent(HttpFailure::local, problem.what()));
   }
-  if (request.mutating) http.send_before = steady_clock::time_point(steady_clock::duration(lease_until_.load()));
+  if (request.mutating) {
+    const auto own =
+        request.destroying ? std::min(channel.bounds.changes, channel.bounds.destroys) : channel.bounds.changes;
+    http.send_before = std::min(steady_clock::time_point(steady_clock::duration(lease_until_.load())), own);
+  }
   ++channel.active;
   auto shared = std::make_shared<Request>(std::move(request));
   try {

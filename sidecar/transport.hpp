@@ -42,8 +42,9 @@ class Transport {
   // New settings hold for requests that are not started yet.
   void configure(int store, StoreConnection connection);
 
-  // Queued if the store has its fill. `mutating` requests are bound to the lease.
-  void submit(int store, bool mutating, Build build, Done done);
+  // Queued if the store has its fill. `mutating` requests are bound to the lease and the store's own bounds; `destroying` ones
+  // (which are mutating) to the narrower of these.
+  void submit(int store, bool mutating, Build build, Done done, bool destroying = false);
 
   // What waits for its turn comes back as not sent in time. What is under way goes on.
   void drop_queued(int store);
@@ -54,6 +55,14 @@ class Transport {
 
   // Mutating requests are sent only before this time.
   void set_lease(std::chrono::steady_clock::time_point until) { lease_until_.store(until.time_since_epoch().count()); }
+
+  // A store's own bounds: after these times nothing that changes it is sent, and nothing that destroys. At first there is none
+  // for changes, and nothing may be destroyed.
+  struct Bounds {
+    std::chrono::steady_clock::time_point changes = std::chrono::steady_clock::time_point::max();
+    std::chrono::steady_clock::time_point destroys = std::chrono::steady_clock::time_point::min();
+  };
+  void set_bounds(int store, Bounds bounds);
 
   // What the store's Date header said, against our clock.
   void set_clock_offset(int store, std::chrono::milliseconds offset);
@@ -73,6 +82,7 @@ class Transport {
     Build build;
     Done done;
     std::uint64_t generation;
+    bool destroying;
   };
   struct Reply {
     Done done;

@@ -62,13 +62,17 @@ void upload(Errand& errand, Work work, const UploadLimits& limits) {
       errand, shared->key, {},
       [&errand, shared, limits](const Sight& sight) {
         if (sight) {
-          const bool in_parts = shared->payload->size > limits.multipart_threshold_bytes && sight->size == shared->payload->size;
+          const bool in_parts =
+              shared->payload->size > limits.multipart_threshold_bytes && sight->size == shared->payload->size;
           const std::string expected = in_parts ? multipart_etag_of(errand, *shared, limits.part_bytes) : std::string();
           return settle_by_likeness(errand, *shared, *sight, expected, false);
         }
         put(errand, shared, limits);
       },
-      [&errand, shared](const S3Error& error) { errand.settle_error(*shared, "upload", error); });
+      [&errand, shared](S3Error error) {
+        error.outcome_unknown = false;  // nothing was asked for but a look
+        errand.settle_error(*shared, "upload", error);
+      });
 }
 
 }  // namespace objectlink

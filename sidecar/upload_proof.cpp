@@ -14,14 +14,16 @@ Likeness compare(const HeadReply& head, const Payload& payload, const std::strin
   return Likeness::undecided;
 }
 
-void settle_by_likeness(Errand& errand, const Work& work, const HeadReply& head, const std::string& expected_etag, bool accepted) {
+void settle_by_likeness(Errand& errand, const Work& work, const HeadReply& head, const std::string& expected_etag,
+                        bool accepted) {
   const Likeness likeness = compare(head, *work.payload, expected_etag);
   if (likeness == Likeness::other || (likeness == Likeness::undecided && !accepted)) {
     S3Error conflict;
     conflict.klass = ErrorClass::object;
     conflict.code = "ObjectExists";
-    conflict.message = likeness == Likeness::other ? "other content is stored under this key"
-                                                   : "something is stored under this key, and nothing proves that it is the same";
+    conflict.message = likeness == Likeness::other
+                           ? "other content is stored under this key"
+                           : "something is stored under this key, and nothing proves that it is the same";
     conflict.status = 412;
     conflict.request_id = head.request_id;
     return errand.settle_error(work, "upload", conflict);
@@ -36,7 +38,8 @@ void settle_by_likeness(Errand& errand, const Work& work, const HeadReply& head,
   errand.settle(std::move(result));
 }
 
-void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const std::string& expected_etag, bool accepted) {
+void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const std::string& expected_etag,
+                  bool accepted) {
   look(
       errand, work->key, {},
       [&errand, work, expected_etag, accepted](const Sight& sight) {
@@ -48,7 +51,11 @@ void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const
         vanished.status = 404;
         errand.settle_error(*work, "upload", vanished);
       },
-      [&errand, work](const S3Error& error) { errand.settle_error(*work, "upload", error); });
+      [&errand, work](S3Error error) {
+        error.outcome_unknown =
+            false;  // the upload itself was answered: it is only the look that nobody knows the end of
+        errand.settle_error(*work, "upload", error);
+      });
 }
 
 }  // namespace objectlink

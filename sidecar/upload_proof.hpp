@@ -16,9 +16,11 @@ Likeness compare(const HeadReply& head, const Payload& payload, const std::strin
 
 // Looks and settles: same content is stored, other content a conflict that never succeeds, none is tried again.
 // `accepted`: the store has confirmed our own upload, and checked its digests on the way in.
-void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const std::string& expected_etag, bool accepted);
+void prove_upload(Errand& errand, const std::shared_ptr<const Work>& work, const std::string& expected_etag,
+                  bool accepted);
 
 // The same from a HEAD that was made already.
-void settle_by_likeness(Errand& errand, const Work& work, const HeadReply& head, const std::string& expected_etag, bool accepted);
+void settle_by_likeness(Errand& errand, const Work& work, const HeadReply& head, const std::string& expected_etag,
+                        bool accepted);
 
 }  // namespace objectlink

@@ -7,7 +7,8 @@ namespace objectlink {
 namespace {
 
 // Asked after a 404 that might as well mean that there is no such bucket.
-void confirm_bucket(Errand& errand, std::function<void(const Sight&)> seen, std::function<void(const S3Error&)> failed) {
+void confirm_bucket(Errand& errand, std::function<void(const Sight&)> seen,
+                    std::function<void(const S3Error&)> failed) {
   errand.send(
       false, [](S3RequestBuilder& builder, const Signing& signing) { return builder.head_bucket(signing); },
       [&errand, seen = std::move(seen), failed = std::move(failed)](const HttpReply& reply) {

@@ -24,8 +24,24 @@ std::string without_nul(std::string text) {
 
 std::vector<Work> read_work(const Rows& rows) {
   enum Column {
-    key, state, due_at, attempts, max_attempts, size, etag, version_id, issued_at, issued_epoch,
-    payload_size, payload_sha256, payload_md5, content_type, chosen_key, content
+    key,
+    state,
+    due_at,
+    attempts,
+    max_attempts,
+    size,
+    etag,
+    version_id,
+    issued_at,
+    issued_epoch,
+    payload_size,
+    payload_sha256,
+    payload_md5,
+    content_type,
+    chosen_key,
+    content,
+    known_sha256,
+    verified
   };
   std::vector<Work> all;
   all.reserve(rows.size());
@@ -36,7 +52,11 @@ std::vector<Work> read_work(const Rows& rows) {
     work.due_at = rows.string(row, due_at);
     work.attempts = static_cast<int>(rows.integer(row, attempts));
     work.max_attempts = static_cast<int>(rows.integer(row, max_attempts));
+    work.size = rows.optional_integer(row, size);
+    work.etag = rows.string(row, etag);
     work.version_id = rows.string(row, version_id);
+    if (!rows.is_null(row, known_sha256)) work.sha256 = digest_from<Sha256>(rows.bytes(row, known_sha256));
+    work.verified = rows.boolean(row, verified);
     work.content_type = rows.string(row, content_type);
     work.issued = !rows.is_null(row, issued_at);
     if (rows.is_null(row, payload_size)) continue;
@@ -76,9 +96,12 @@ std::string message_of(const S3Error& error) { return error.message.empty() ? er
 std::string to_json(const std::vector<Result>& results) {
   auto array = nlohmann::json::array();
   for (const Result& result : results) {
-    nlohmann::json item{{"key", result.key},         {"state", result.state},
-                        {"attempts", result.attempts}, {"outcome", to_string(result.outcome)},
-                        {"cause", result.cause},     {"counted", result.counted},
+    nlohmann::json item{{"key", result.key},
+                        {"state", result.state},
+                        {"attempts", result.attempts},
+                        {"outcome", to_string(result.outcome)},
+                        {"cause", result.cause},
+                        {"counted", result.counted},
                         {"retry_ms", result.retry_after.count()}};
     const auto add = [&item](const char* name, const std::string& value) {
       if (!value.empty()) item[name] = without_nul(value);
@@ -89,6 +112,9 @@ std::string to_json(const std::vector<Result>& results) {
     add("sha256", result.sha256_hex);
     add("content_type", result.content_type);
     add("request_id", result.request_id);
+    add("proof", result.proof);
+    if (result.versions_left) item["versions_left"] = *result.versions_left;
+    if (result.put_unknown) item["put_unknown"] = true;
     if (result.error) {
       item["error_class"] = std::string(to_string(result.error->klass));
       add("error_code", result.error->code);

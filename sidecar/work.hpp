@@ -30,9 +30,13 @@ struct Work {
   std::string due_at;
   int attempts = 0;
   int max_attempts = 1;
+  std::optional<std::int64_t> size;  // these four as last proved or, of content that was never proved, empty
+  std::string etag;
   std::string version_id;
+  std::optional<Sha256> sha256;
   std::string content_type;
-  bool issued = false;  // deleting: a request may have gone out before
+  bool verified = false;  // it was proved to be there once
+  bool issued = false;    // deleting: a request may have gone out before
   std::optional<Payload> payload;
 };
 
@@ -55,7 +59,10 @@ struct Result {
   std::string request_id;
   std::optional<S3Error> error;
   std::chrono::milliseconds retry_after{0};
-  bool counted = false;  // the object's own fault: costs it an attempt
+  bool counted = false;                       // the object's own fault: costs it an attempt
+  std::string proof;                          // gone: how the store showed that it does not have the object
+  std::optional<std::int64_t> versions_left;  // gone: versions under this key that are not ours and were kept
+  bool put_unknown = false;  // an upload was sent, and nobody knows whether it has arrived or still may
 };
 
 Result result_for(const Work& work, const char* cause, Outcome outcome);

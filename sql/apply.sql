@@ -14,7 +14,7 @@ SELECT daemon.walk();
 
 -- next_state(): every case, and none of them illegal
 CREATE TEMP TABLE cases AS
-SELECT state, linked, link, unlink, put, proved, objectlink.next_state(state, linked, (NULL, link, unlink, put, NULL, NULL, NULL, NULL), proved) AS next
+SELECT state, linked, link, unlink, put, proved, objectlink.next_state(state, linked, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL), proved, false) AS next
 FROM unnest('{NULL,reserved,pending,stored,missing,corrupt,failed,unlinked,deleting}'::text[]) state,
      unnest('{t,f}'::bool[]) linked, unnest('{t,f}'::bool[]) link, unnest('{t,f}'::bool[]) unlink, unnest('{t,f}'::bool[]) put, unnest('{t,f}'::bool[]) proved
 WHERE link OR unlink OR put;
@@ -27,6 +27,9 @@ FROM cases GROUP BY state, linked, next ORDER BY state NULLS FIRST, linked, next
 -- Linked by a row is never unlinked or deleted; not linked by any is never stored or uploaded
 SELECT count(*) FROM cases WHERE linked AND next IN ('unlinked', 'reserved') OR linked AND next = 'deleting' AND state <> 'deleting';
 SELECT count(*) FROM cases WHERE NOT linked AND next NOT IN ('unlinked', 'reserved', 'deleting');
+-- Held, whatever was said: not linked, and nothing else; what is being deleted is looked at again before its request
+SELECT DISTINCT coalesce(state, '(new)') AS state, objectlink.next_state(state, false, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL), proved, true) AS next
+FROM cases ORDER BY 1;
 
 -- (new) -> pending; nothing to apply -> nothing happens
 INSERT INTO document VALUES (1, 's3://docs/1');
@@ -145,7 +148,7 @@ SELECT daemon.apply();
 SELECT store, key, state, due FROM daemon.objects ORDER BY store, key;
 -- held for its retention
 SELECT due_at - since BETWEEN interval '7 days' - interval '1 second' AND interval '7 days' + interval '1 second' FROM objectlink.object WHERE state = 'unlinked' AND key = 'key';
-DROP SERVER other;
+CALL daemon.drop_server('other');
 -- a store whose server is gone: kept in mind all the same
 DELETE FROM document;
 SELECT daemon.apply();
@@ -244,7 +247,7 @@ SELECT daemon.apply();
 :objects
 DELETE FROM objectlink.event;
 DROP TABLE foreign_keys;
-DROP SERVER images;
+CALL daemon.drop_server('images');
 TRUNCATE objectlink.object, objectlink.outbox;
 
 -- TRUNCATE: the drainer asks about every object of the attachment, in steps

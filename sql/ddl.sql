@@ -223,12 +223,8 @@ INSERT INTO alike VALUES (1, 's3://docs/alike');
 :show
 \set keys 'late/3 alike'
 :linked
--- The server is renamed, dropped and made again: links follow its name
-ALTER SERVER docs RENAME TO papers;
-SELECT daemon.refused($$INSERT INTO part VALUES (1, 's3://docs/x')$$);
-INSERT INTO part VALUES (1, 's3://papers/x');
-ALTER SERVER papers RENAME TO docs;
-SELECT daemon.refused($$INSERT INTO part VALUES (1, 's3://papers/x')$$);
+-- The server keeps its name as long as there are objects
+SELECT daemon.refused('ALTER SERVER docs RENAME TO papers') LIKE '2BP01%' LIMIT 1;
 INSERT INTO part VALUES (1, 's3://docs/x');
 :show
 -- The extension goes: tables and rows stay, their columns do not

@@ -13,10 +13,10 @@ SELECT objectlink.attach('document', 'file') > 0;
 CREATE PROCEDURE many(p_word text, p_count int) LANGUAGE sql AS
 $$ INSERT INTO document SELECT i, objectlink.storage_ref('docs', p_word || '/' || i) FROM generate_series(1, p_count) i $$;
 
--- What a row says: the transaction, when it began, nothing else
+-- What a row says: the transaction, when the statement began, nothing else
 BEGIN;
 INSERT INTO document VALUES (1, 's3://docs/1');
-SELECT op, attachment_id = (SELECT max(id) FROM objectlink.attachment), ref, relid, xid = pg_current_xact_id(), at = now(), image
+SELECT op, attachment_id = (SELECT max(id) FROM objectlink.attachment), ref, relid, xid = pg_current_xact_id(), at BETWEEN now() AND statement_timestamp(), image
 FROM objectlink.outbox;
 COMMIT;
 CALL daemon.forget();

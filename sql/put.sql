@@ -167,7 +167,7 @@ SELECT daemon.apply();
 SELECT key, state, content FROM objectlink.due_work(daemon.store_id('docs'), '-infinity', 10) WHERE key = 'brief';
 
 SET client_min_messages = warning;
-DROP SERVER images;
+CALL daemon.drop_server('images');
 DROP TABLE document, unattached;
 DROP FUNCTION shape(objectlink.storage_ref);
 CALL daemon.finish();

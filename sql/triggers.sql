@@ -64,6 +64,47 @@ INSERT INTO titled VALUES (7, 'seven', 's3://docs/7');
 UPDATE titled SET file = 's3://docs/7b' WHERE id = 7;
 DELETE FROM titled WHERE id = 7;
 :show
+-- INSTEAD OF triggers, rules, cursors; locks say nothing
+CREATE VIEW named AS SELECT id, objectlink.key(file) AS name FROM document;
+CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN DELETE FROM document WHERE id = OLD.id; RETURN OLD; END IF;
+  INSERT INTO document VALUES (NEW.id, NULL, objectlink.storage_ref('docs', NEW.name));
+  RETURN NEW;
+END $$;
+CREATE TRIGGER instead INSTEAD OF INSERT OR DELETE ON named FOR EACH ROW EXECUTE FUNCTION instead();
+INSERT INTO named VALUES (8, 'eight'), (9, 'nine');
+DELETE FROM named WHERE name = 'nine';
+:show
+CREATE TABLE door (id int, file objectlink.storage_ref);
+CREATE RULE through AS ON INSERT TO door DO INSTEAD INSERT INTO document VALUES (NEW.id, NULL, NEW.file);
+CREATE RULE nothing AS ON UPDATE TO document WHERE OLD.id = 8 DO INSTEAD NOTHING;
+INSERT INTO door VALUES (10, 's3://docs/10');
+UPDATE document SET file = 's3://docs/by-rule/' || id WHERE id IN (8, 10);
+:show
+DO $$
+DECLARE
+  c CURSOR FOR SELECT * FROM document WHERE id IN (8, 10) ORDER BY id FOR UPDATE;
+  r record;
+BEGIN
+  OPEN c;
+  FETCH c INTO r;
+  DELETE FROM document WHERE CURRENT OF c;
+  FETCH c INTO r;
+  UPDATE document SET file = 's3://docs/by-cursor' WHERE CURRENT OF c;
+END $$;
+:show
+BEGIN;
+SELECT count(*) FROM (SELECT FROM document FOR UPDATE) AS locked;
+LOCK TABLE document IN EXCLUSIVE MODE;
+COMMIT;
+:show
+DROP RULE nothing ON document;
+DROP TABLE door;
+DROP VIEW named;
+DROP FUNCTION instead();
+DELETE FROM document WHERE id = 10;
+CALL daemon.forget();
 
 -- ON CONFLICT
 TRUNCATE document;
@@ -265,7 +306,7 @@ INSERT INTO document VALUES (30, '', 's3://images/images/key');
 ALTER SERVER images OPTIONS (SET prefix 'pictures');
 SELECT daemon.refused($$INSERT INTO document VALUES (31, '', 's3://images/images/other')$$);
 INSERT INTO document VALUES (31, '', 's3://images/pictures/key');
-DROP SERVER images;
+CALL daemon.drop_server('images');
 SELECT daemon.refused($$INSERT INTO document VALUES (32, '', 's3://images/pictures/other')$$);
 DELETE FROM document WHERE id IN (30, 31);
 :show

@@ -40,6 +40,9 @@ INSERT INTO document VALUES (4, 's3://docs/1');
 SELECT key, state FROM objectlink.objects WHERE key = '1';
 SELECT daemon.apply();
 
+-- What a store can do is unknown until it was probed; the view shows the endpoint and bucket of now
+SELECT * FROM objectlink.store_capabilities;
+
 -- One of each state; last the deleted one, which leaves
 INSERT INTO document SELECT 10 + row_number() OVER (), objectlink.storage_ref('docs', k) FROM unnest('{stored,failed,missing,corrupt,unlinked,deleting,gone}'::text[]) k;
 SELECT objectlink.put('docs', 'x', key => 'reserved');
@@ -49,6 +52,7 @@ SELECT daemon.settle('failed', 'failed', '{"error_class": "object", "error_code"
 UPDATE objectlink.object SET state = key WHERE key IN ('missing', 'corrupt');
 DELETE FROM document WHERE objectlink.key(file) IN ('deleting', 'gone');
 SELECT daemon.apply();
+SELECT daemon.claim();
 SELECT count(*) FROM objectlink.condemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{deleting,gone}');
 SELECT daemon.issue();
 SELECT daemon.settle('gone', 'gone', '{"request_id": "R2"}');
@@ -72,7 +76,7 @@ SELECT daemon.refused($$SELECT objectlink.set_store_status(daemon.store_id('docs
 SELECT objectlink.set_store_status(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), 'ok', NULL, NULL, NULL);
 SELECT store, status, error_code FROM objectlink.consistency;
 BEGIN;
-DROP SERVER docs;
+CALL daemon.drop_server('docs');
 SELECT store, status, stored FROM objectlink.consistency;
 SELECT count(*) > 5 FROM objectlink.objects WHERE store = 'docs';
 ROLLBACK;

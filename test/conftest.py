@@ -27,6 +27,16 @@ from harness.store import Bucket, S3Server
 TEST_SECONDS_MAX = 120
 
 
+def pytest_collection_modifyitems(config, items):
+    """Of the end-to-end tests part "e2e" leaves out those marked long, part "long" the others. With pytest alone all are there."""
+    part = os.environ.get("OBJECTLINK_PART")
+    if part not in ("e2e", "long"):
+        return
+    chosen = [item for item in items if (item.get_closest_marker("long") is not None) == (part == "long")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Lets fixtures see, while they clean up, whether the test failed."""

@@ -131,6 +131,12 @@ ValueResult read_bool(std::string_view text, bool& value) {
   return ValueProblem{"It is neither true nor false"};
 }
 
+ValueResult read_choice(std::string_view text, std::string_view first, std::string_view second, bool& value) {
+  value = text == second;
+  if (value || text == first) return std::nullopt;
+  return ValueProblem{"It is neither '" + std::string(first) + "' nor '" + std::string(second) + "'"};
+}
+
 ValueResult read_integer(std::string_view text, std::uint32_t min, std::uint32_t max, std::uint32_t& value) {
   std::size_t at = 0;
   const auto number = take_number(text, at);

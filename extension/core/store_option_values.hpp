@@ -23,6 +23,9 @@ using ValueResult = std::optional<ValueProblem>;
 /// true/false, on/off, yes/no, 1/0, in any case.
 ValueResult read_bool(std::string_view text, bool& value);
 
+/// One of two words, exactly; yields whether it is the second.
+ValueResult read_choice(std::string_view text, std::string_view first, std::string_view second, bool& value);
+
 /// Decimal digits only, within the limits.
 ValueResult read_integer(std::string_view text, std::uint32_t min, std::uint32_t max, std::uint32_t& value);
 

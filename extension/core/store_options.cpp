@@ -20,6 +20,7 @@ constexpr std::uint64_t megabyte = 1024ULL * 1024;
 constexpr std::uint64_t part_bytes_min = 5 * megabyte;  // S3's least size of a part
 constexpr std::uint64_t part_bytes_max = 64 * megabyte;
 constexpr hours retention_max = hours(24) * 3650;
+constexpr std::uint32_t delete_limit_max = 1'000'000'000;
 constexpr std::size_t word_bytes_max = 64;
 
 // Checks with `check`, then keeps the text itself.
@@ -53,6 +54,15 @@ constexpr auto options_table = std::to_array<Option>({
        return keep(t, o.credentials, [](std::string_view w) { return check_word(w, "_.-", word_bytes_max); });
      },
      "Give the name of a profile in the credentials file, never a secret."},
+    {"delete_limit",
+     [](std::string_view t, StoreOptions& o) { return read_integer(t, 1, delete_limit_max, o.delete_limit); },
+     "Give a number of objects, for example '100000'."},
+    {"delete_limit_share",
+     [](std::string_view t, StoreOptions& o) { return read_integer(t, 1, 100, o.delete_limit_share); },
+     "Give a percentage without its sign, for example '50'; '100' means no limit."},
+    {"delete_versions",
+     [](std::string_view t, StoreOptions& o) { return read_choice(t, "stored", "all", o.delete_all_versions); },
+     "Write 'stored' to delete the version that was stored, or 'all' to delete every version of its key."},
     {"endpoint", [](std::string_view t, StoreOptions& o) { return keep(t, o.endpoint, check_endpoint); },
      "Write scheme, host and optionally port only, for example 'https://s3.example.com:9000'."},
     {"max_attempts", [](std::string_view t, StoreOptions& o) { return read_integer(t, 1, 1000, o.max_attempts); },
@@ -87,6 +97,8 @@ constexpr auto options_table = std::to_array<Option>({
     {"retention",
      [](std::string_view t, StoreOptions& o) { return read_duration(t, milliseconds(0), retention_max, o.retention); },
      "Give a time with its unit, for example '12h' or '7 days'; '0' deletes at once."},
+    {"seat_check", [](std::string_view t, StoreOptions& o) { return read_bool(t, o.seat_check); },
+     "Write 'false' only where the server's host, port or data directory change by themselves, as in some containers."},
 });
 
 bool looks_secret(std::string_view name) {

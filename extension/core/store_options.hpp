@@ -21,12 +21,16 @@ struct StoreOptions {
   std::string credentials;  // a profile's name; empty: the default chain
   std::string ca_file;      // empty: the system's
   bool path_style = true;
+  bool delete_all_versions = false;  // of a key, not only the version that was stored
+  bool seat_check = true;            // another host, port or data directory of the server: perhaps a clone
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   std::chrono::milliseconds request_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds retention = std::chrono::milliseconds(0);
   std::chrono::milliseconds orphan_grace = std::chrono::hours(24);
   std::uint32_t concurrency = 32;
   std::uint32_t max_attempts = 10;
+  std::uint32_t delete_limit = 100'000;
+  std::uint32_t delete_limit_share = 50;  // percent of the store's objects
   std::uint64_t part_size_bytes = 8ULL * 1024 * 1024;
   std::uint64_t multipart_threshold_bytes = 16ULL * 1024 * 1024;
 };

@@ -8,13 +8,31 @@ CREATE TABLE objectlink.store (
   status_since  timestamptz NOT NULL DEFAULT now(),
   error_class   text,
   error_code    text,
-  error_message text
+  error_message text,
+  held_at        timestamptz,
+  hold_reason    text,
+  braked_at      timestamptz,
+  brake_reason   text,
+  window_at      timestamptz,
+  window_begun   bigint NOT NULL DEFAULT 0,
+  window_allowed bigint NOT NULL DEFAULT 0,
+  window_known   bigint,
+  due_counted_at timestamptz
 );
 COMMENT ON TABLE objectlink.store IS 'every store that was ever referred to: its lasting number, and whether the daemon finds it usable';
 COMMENT ON COLUMN objectlink.store.id IS 'lasting number; also the advisory lock key of the store''s owner';
 COMMENT ON COLUMN objectlink.store.name IS 'name of the foreign server that holds the settings';
 COMMENT ON COLUMN objectlink.store.status IS 'ok, or paused: the daemon waits before it asks this store again';
 COMMENT ON COLUMN objectlink.store.error_message IS 'why the store is paused';
+COMMENT ON COLUMN objectlink.store.held_at IS 'since when an admin holds all deletions of this store; NULL: not held';
+COMMENT ON COLUMN objectlink.store.hold_reason IS 'why they are held';
+COMMENT ON COLUMN objectlink.store.braked_at IS 'since when the brake holds all deletions of this store; NULL: not braked';
+COMMENT ON COLUMN objectlink.store.brake_reason IS 'which limit was passed, and by how much';
+COMMENT ON COLUMN objectlink.store.window_at IS 'brake: when the time began in which deletions are counted';
+COMMENT ON COLUMN objectlink.store.window_begun IS 'brake: deletions begun since then, less those taken back';
+COMMENT ON COLUMN objectlink.store.window_allowed IS 'brake: how many more than the limits a person has allowed';
+COMMENT ON COLUMN objectlink.store.window_known IS 'brake: the most objects the store had since then, as far as they were counted';
+COMMENT ON COLUMN objectlink.store.due_counted_at IS 'brake: when it was last counted how many objects are due';
 
 -- The servers of this wrapper, with their options as jsonb.
 CREATE VIEW objectlink.server AS

@@ -10,12 +10,22 @@ CREATE TABLE objectlink.object (
   wanted_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
   attachment_id int,
   unlinked_at   timestamptz,
+  held_reason   text,
+  keep_until    timestamptz,
+  admin_hold    text,
+  linked_by     int[],
+  unlinked_by   text,
+  unlinked_via  int,
+  unlinked_relation text,
+  unlinked_act  text,
+  unlinked_row  jsonb,
   attempts      int NOT NULL DEFAULT 0,
   due_at        timestamptz,
   size          bigint,
   verified_at   timestamptz,
   issued_at     timestamptz,
   issued_epoch  bigint,
+  put_unknown_until timestamptz,
   sha256        bytea,
   etag          text,
   version_id    text,
@@ -28,19 +38,37 @@ CREATE TABLE objectlink.object (
   -- No foreign key to store: its row check would cost as much as the insert, and stores are never removed.
   CONSTRAINT object_pkey PRIMARY KEY (store_id, key),
   -- A request to delete it may be on its way: it will never again be said to be there.
-  CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting')
+  CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting'),
+  -- What is held is not due. While it is 'deleting' it was found to be held after it was condemned, and goes back.
+  CONSTRAINT object_held CHECK (held_reason IS NULL OR state = 'unlinked' AND due_at IS NULL OR state = 'deleting' AND issued_at IS NULL)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL;
+-- What waits to be deleted has an index of its own: while a store's deletions are held or braked there may be millions
+-- of them, due and not to be touched, and all other work must be found without reading through them.
+CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL AND state <> 'unlinked';
+CREATE INDEX object_unlinked ON objectlink.object (store_id, due_at) WHERE state = 'unlinked';
+CREATE INDEX object_held ON objectlink.object (store_id, held_reason) WHERE held_reason IS NOT NULL;
+CREATE INDEX object_trouble ON objectlink.object (store_id, state)
+  WHERE state IN ('failed', 'missing', 'corrupt') OR state = 'unlinked' AND last_error IS NOT NULL OR state = 'deleting' AND attempts > 0;
 COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be and what was last proved of it';
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
-COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest transaction known to have unlinked it';
-COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did)';
+COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest statement known to have unlinked it';
+COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it; NULL: it is not held';
+COMMENT ON COLUMN objectlink.object.keep_until IS 'not deleted before, as the policies of all attachments say that linked it and no longer do; infinity: kept; -infinity: a person has decided, and no policy is asked again';
+COMMENT ON COLUMN objectlink.object.admin_hold IS 'why an admin holds it, linked or not, until it is released';
+COMMENT ON COLUMN objectlink.object.linked_by IS 'the attachments by which rows link it, if there are several; NULL: at most attachment_id does';
+COMMENT ON COLUMN objectlink.object.unlinked_by IS 'the role of that statement; of what was never linked, the role that handed it over. This and the next ones are NULL while a row links it';
+COMMENT ON COLUMN objectlink.object.unlinked_via IS 'the attachment of the row that unlinked it';
+COMMENT ON COLUMN objectlink.object.unlinked_relation IS 'the table of that row, by its name at that time';
+COMMENT ON COLUMN objectlink.object.unlinked_act IS 'what took the link away: delete, update, truncate...';
+COMMENT ON COLUMN objectlink.object.unlinked_row IS 'the primary key of that row';
+COMMENT ON COLUMN objectlink.object.attachment_id IS 'an attachment by which a row links it (or last did): of several, the one that keeps it longest';
 COMMENT ON COLUMN objectlink.object.attempts IS 'tries in this state that failed for a reason of the object itself';
 COMMENT ON COLUMN objectlink.object.due_at IS 'when the daemon looks at it next; NULL: nothing to do';
 COMMENT ON COLUMN objectlink.object.verified_at IS 'last proof that the store has it';
 COMMENT ON COLUMN objectlink.object.issued_at IS 'deleting: from here on a request to delete it may be on its way';
 COMMENT ON COLUMN objectlink.object.issued_epoch IS 'deleting: the owner that issued it; another one must treat its outcome as unknown';
+COMMENT ON COLUMN objectlink.object.put_unknown_until IS 'until then an upload whose outcome nobody knows may still arrive, even if another one succeeded';
 COMMENT ON COLUMN objectlink.object.last_error IS 'what the last failed try said';
 
 -- Content handed to put(), kept until the store has proved that it holds it.

@@ -18,10 +18,12 @@ CREATE TABLE objectlink.owner (
   epoch       bigint NOT NULL,
   worker_id   bigint NOT NULL,
   acquired_at timestamptz NOT NULL,
-  released_at timestamptz
+  released_at timestamptz,
+  unclean_at  timestamptz
 );
 COMMENT ON TABLE objectlink.owner IS 'who owns (or last owned) a store, or (resource 0) the outbox';
 COMMENT ON COLUMN objectlink.owner.epoch IS 'grows with each owner; work of an older epoch is refused';
+COMMENT ON COLUMN objectlink.owner.unclean_at IS 'when it was last taken over from an owner that had not released it: what that one sent may still arrive';
 COMMENT ON COLUMN objectlink.owner.released_at IS 'set by a clean release; NULL when the last owner vanished or still lives';
 
 -- Named limits of the protocol; the daemon asks for them, so that both sides agree.
@@ -75,7 +77,8 @@ BEGIN
   INSERT INTO objectlink.owner AS o (resource, epoch, worker_id, acquired_at)
     VALUES (p_resource, 1, p_worker, clock_timestamp())
     ON CONFLICT (resource) DO UPDATE
-    SET epoch = o.epoch + 1, worker_id = p_worker, acquired_at = clock_timestamp(), released_at = NULL
+    SET epoch = o.epoch + 1, worker_id = p_worker, acquired_at = clock_timestamp(), released_at = NULL,
+        unclean_at = CASE WHEN o.released_at IS NULL THEN clock_timestamp() ELSE o.unclean_at END
     RETURNING o.epoch INTO acquire.epoch;
 END $$;
 COMMENT ON FUNCTION objectlink.acquire(int, bigint) IS 'for the daemon: tries to own a store (or 0, the outbox); says how long to wait for what the owner before may still have under way (not at all when its process is known to be dead)';

@@ -18,6 +18,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.asking_index(oid, smallint, boolean) IS 'the index by which a column can be asked whether it holds a key; NULL: none';
 
+-- Of the tables that are asked through one: those that lack such an index. An index of a partitioned table counts for its
+-- partitions; inheritance children each need their own, or each key would cost a pass over them.
+CREATE FUNCTION objectlink.unindexed(p_relid oid, p_column name, p_text boolean) RETURNS SETOF oid
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN QUERY
+    WITH RECURSIVE tree (relid) AS (
+      SELECT p_relid
+      UNION SELECT i.inhrelid FROM tree t JOIN pg_class c ON c.oid = t.relid AND c.relkind = 'r' AND c.relhassubclass
+      JOIN pg_inherits i ON i.inhparent = t.relid
+    )
+    SELECT t.relid FROM tree t
+    JOIN pg_class c ON c.oid = t.relid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    JOIN pg_attribute a ON a.attrelid = t.relid AND a.attname = p_column AND NOT a.attisdropped
+    WHERE objectlink.asking_index(t.relid, a.attnum, p_text) IS NULL;
+END $$;
+COMMENT ON FUNCTION objectlink.unindexed(oid, name, boolean) IS 'a table and its inheritance children, as far as they lack the index by which the column can be asked';
+
+CREATE FUNCTION objectlink.tree_is_indexed(p_relid oid, p_column name, p_text boolean) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT NOT EXISTS (SELECT FROM objectlink.unindexed(p_relid, p_column, p_text))
+$$;
+COMMENT ON FUNCTION objectlink.tree_is_indexed(oid, name, boolean) IS 'whether a table and all its inheritance children can be asked by index';
+
 -- $1 the refs, or the keys of a text column; the answer: those of them that the column holds.
 -- With an index: one look per key that stops at the first row, however many rows share the key.
 -- Without: one pass over the table for the whole batch.

@@ -1,7 +1,7 @@
 -- Asking the rows: whether a key is linked is never counted, it is asked of the user's tables themselves.
 
 -- Every column that may hold a link: of type storage_ref (through domains, attached or not), and attached
--- text columns. Found through pg_depend, which is indexed by type. Inherited columns (partitions,
+-- text columns, also after detach(), which keeps the objects of their rows. Found through pg_depend, which is indexed by type. Inherited columns (partitions,
 -- inheritance children) are asked through their parent. A temporary table holds no links.
 CREATE VIEW objectlink.asked_column AS
 WITH RECURSIVE ref_type (oid) AS (
@@ -25,9 +25,19 @@ WITH RECURSIVE ref_type (oid) AS (
   UNION ALL
   SELECT a.relation, a.column_name, a.id, a.store
   FROM objectlink.attachment a WHERE a.store IS NOT NULL AND a.detached_at IS NULL
+  UNION ALL
+  -- Unless it has become something else since, which holds no keys and could not be asked.
+  SELECT a.relation, a.column_name, NULL, a.store
+  FROM objectlink.attachment a
+  JOIN pg_catalog.pg_attribute c ON c.attrelid = a.relation AND c.attname = a.column_name
+  JOIN pg_catalog.pg_type t ON t.oid = c.atttypid AND t.typcategory = 'S' AND t.typcollation <> 0
+  WHERE a.store IS NOT NULL AND a.detached_at IS NOT NULL
+    AND NOT EXISTS (SELECT FROM objectlink.attachment l WHERE l.relation = a.relation AND l.column_name = a.column_name
+                    AND l.store = a.store AND l.detached_at IS NULL)
+  GROUP BY a.relation, a.column_name, a.store
 )
 SELECT c.relid, c.column_name, a.attnum, c.attachment_id, c.store,
-       objectlink.asking_index(c.relid, a.attnum, c.store IS NOT NULL) IS NOT NULL AS indexed
+       objectlink.tree_is_indexed(c.relid, c.column_name, c.store IS NOT NULL) AS indexed
 FROM candidate c
 JOIN pg_catalog.pg_class r ON r.oid = c.relid
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attname = c.column_name

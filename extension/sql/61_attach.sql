@@ -141,30 +141,38 @@ CREATE FUNCTION objectlink.index_at_once_bytes() RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 128 * 1024 * 1024::bigint $$;
 COMMENT ON FUNCTION objectlink.index_at_once_bytes() IS 'attach creates a missing index by itself on tables up to this size';
 
-CREATE FUNCTION objectlink.require_index(relation regclass, column_name name, attnum smallint, is_text boolean, create_index boolean) RETURNS void
+CREATE FUNCTION objectlink.create_index(relation regclass, column_name name, is_text boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+  EXECUTE format('CREATE INDEX ON %s (%I%s)', relation, column_name, CASE WHEN is_text THEN ' COLLATE "C"' ELSE '' END);
+END $$;
+COMMENT ON FUNCTION objectlink.create_index(regclass, name, boolean) IS 'creates the index by which a column is asked';
+
+CREATE FUNCTION objectlink.require_index(relation regclass, column_name name, is_text boolean, create_index boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
+  v_member regclass;
   v_size bigint;
-  v_definition text := format('ON %s (%I%s)', relation, column_name, CASE WHEN is_text THEN ' COLLATE "C"' ELSE '' END);
 BEGIN
-  IF objectlink.asking_index(relation, attnum, is_text) IS NOT NULL THEN
-    RETURN;
-  END IF;
-  SELECT sum(pg_relation_size(t.relid)) INTO v_size FROM pg_partition_tree(relation) t;
-  v_size := coalesce(v_size, pg_relation_size(relation));
-  IF create_index IS NOT TRUE AND (create_index IS FALSE OR v_size > objectlink.index_at_once_bytes()) THEN
-    RAISE EXCEPTION 'column "%" of % has no index by which it can be asked', column_name, relation
-      USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = format('The table has %s; creating the index blocks its writers meanwhile.', pg_size_pretty(v_size)),
-            HINT = format('Create it first: CREATE INDEX CONCURRENTLY %s; or attach with create_index => true.', v_definition);
-  END IF;
-  EXECUTE 'CREATE INDEX ' || v_definition;
+  FOR v_member IN SELECT u FROM objectlink.unindexed(relation, column_name, is_text) u ORDER BY u LOOP
+    SELECT sum(pg_relation_size(t.relid)) INTO v_size FROM pg_partition_tree(v_member) t;
+    v_size := coalesce(v_size, pg_relation_size(v_member));
+    IF create_index IS NOT TRUE AND (create_index IS FALSE OR v_size > objectlink.index_at_once_bytes()) THEN
+      RAISE EXCEPTION 'column "%" of % has no index by which it can be asked', column_name, v_member
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = format('The table has %s; creating the index blocks its writers meanwhile.', pg_size_pretty(v_size)),
+              HINT = format('Create it first: CREATE INDEX CONCURRENTLY ON %s (%I%s); or attach with create_index => true.',
+                            v_member, column_name, CASE WHEN is_text THEN ' COLLATE "C"' ELSE '' END);
+    END IF;
+    PERFORM objectlink.create_index(v_member, column_name, is_text);
+  END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.require_index(regclass, name, smallint, boolean, boolean) IS 'sees to the index by which a column is asked: uses one, creates it, or says which to create';
+COMMENT ON FUNCTION objectlink.require_index(regclass, name, boolean, boolean) IS 'sees to the index by which a column is asked: uses one, creates it, or says which to create';
 
-CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL,
-                                  max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL) RETURNS int
+CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL, on_unlink text DEFAULT 'delete',
+                                  retention interval DEFAULT NULL, max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -172,10 +180,7 @@ DECLARE
   v_attnum smallint;
 BEGIN
   PERFORM objectlink.check_attachable(relation, column_name, store);
-  IF max_attempts NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'invalid max_attempts: %', max_attempts USING ERRCODE = 'invalid_parameter_value',
-      DETAIL = 'It must be between 1 and 1000.';
-  END IF;
+  PERFORM objectlink.check_policy(on_unlink, retention, max_attempts);
   -- No writer between the index, the triggers and the walk over the rows that are there already.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
   IF EXISTS (SELECT FROM objectlink.attachment a WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL) THEN
@@ -183,14 +188,14 @@ BEGIN
       HINT = 'See view objectlink.attachments; objectlink.detach() ends an attachment.';
   END IF;
   SELECT a.attnum INTO v_attnum FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = column_name;
-  PERFORM objectlink.require_index(relation, column_name, v_attnum, store IS NOT NULL, create_index);
-  INSERT INTO objectlink.attachment (relation, column_name, attnum, store, max_attempts)
-    VALUES (relation, column_name, v_attnum, store, max_attempts) RETURNING id INTO v_id;
+  PERFORM objectlink.require_index(relation, column_name, store IS NOT NULL, create_index);
+  INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts)
+    VALUES (relation, column_name, v_attnum, store, on_unlink, retention, max_attempts) RETURNING id INTO v_id;
   PERFORM objectlink.complete_triggers(v_id);
   INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.attach(regclass, name, name, int, boolean) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
+COMMENT ON FUNCTION objectlink.attach(regclass, name, name, text, interval, int, boolean) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
 
 CREATE FUNCTION objectlink.detach(relation regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -2,8 +2,8 @@
 
 -- A chosen key may be known: the same content again is success, other content never overwrites. What was lost
 -- is not there any more: its content is handed over again.
-CREATE FUNCTION objectlink.is_proved(p_store name, p_key text, p_content bytea) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION objectlink.proved_content(p_store name, p_key text, p_content bytea) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_known objectlink.object;
 BEGIN
@@ -20,7 +20,11 @@ BEGIN
   END IF;
   RETURN v_known.state NOT IN ('missing', 'corrupt', 'failed');
 END $$;
-COMMENT ON FUNCTION objectlink.is_proved(name, text, bytea) IS 'for put(): whether a store was proved to hold this content under this key; an error when it holds other content';
+COMMENT ON FUNCTION objectlink.proved_content(name, text, bytea) IS 'whether a store was proved to hold this content under this key, as the snapshot shows; an error when it holds other content';
+
+CREATE FUNCTION objectlink.is_proved(p_store name, p_key text, p_content bytea) RETURNS boolean
+LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_is_proved';
+COMMENT ON FUNCTION objectlink.is_proved(name, text, bytea) IS 'for put(): proved_content() as of now, whatever the transaction''s snapshot shows';
 
 -- What put() does, as the owner of the tables.
 CREATE FUNCTION objectlink.hand_over(store name, content bytea, name text, key text, content_type text) RETURNS objectlink.storage_ref

@@ -8,24 +8,41 @@ COMMENT ON FUNCTION objectlink.inline_content_bytes() IS 'content up to this siz
 CREATE FUNCTION objectlink.due_work(p_store int, p_after timestamptz, p_limit int)
 RETURNS TABLE (key text, state text, due_at timestamptz, attempts int, max_attempts int, size bigint, etag text,
                version_id text, issued_at timestamptz, issued_epoch bigint,
-               payload_size bigint, payload_sha256 bytea, payload_md5 bytea, content_type text, chosen_key boolean, content bytea)
+               payload_size bigint, payload_sha256 bytea, payload_md5 bytea, content_type text, chosen_key boolean, content bytea,
+               sha256 bytea, verified boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 -- In the order of the index, which ends at the limit: a bitmap would read all that is due, and sort it.
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_stopped boolean := objectlink.deletions_stopped(p_store);
   v_max_attempts int := coalesce(objectlink.store_option(v_store, 'max_attempts')::int, 10);
+  v_fence text := (SELECT m.fence FROM objectlink.marker m WHERE m.store_id = p_store);
 BEGIN
+  -- Of another place's objects nothing can be proved, so not even looking is due there.
+  IF v_fence = 'altered' THEN
+    RETURN;
+  END IF;
   RETURN QUERY
     SELECT o.key, o.state, o.due_at, o.attempts,
            coalesce((SELECT a.max_attempts FROM objectlink.attachment a WHERE a.id = o.attachment_id), v_max_attempts),
            o.size, o.etag, o.version_id, o.issued_at, o.issued_epoch,
            p.size, p.sha256, p.md5, coalesce(p.content_type, o.content_type), p.chosen_key,
-           CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END
-    FROM (SELECT * FROM objectlink.object i
-          WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now
-          ORDER BY i.due_at LIMIT p_limit) o
+           CASE WHEN p.size <= objectlink.inline_content_bytes() AND o.state = 'pending' THEN p.content END,
+           o.sha256, o.verified_at IS NOT NULL
+    FROM (SELECT * FROM (
+            (SELECT * FROM objectlink.object i
+             WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now AND i.state <> 'unlinked'
+               -- A fenced store is only looked at: deletions and uploads stay due until somebody decides.
+               AND (v_fence IS NULL OR i.state <> 'deleting' AND (i.state <> 'pending' OR NOT EXISTS (
+                    SELECT FROM objectlink.payload w WHERE w.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, i.key))))
+             ORDER BY i.due_at LIMIT p_limit)
+            UNION ALL
+            (SELECT * FROM objectlink.object i
+             WHERE i.store_id = p_store AND i.due_at > p_after AND i.due_at <= v_now AND i.state = 'unlinked' AND NOT v_stopped AND v_fence IS NULL
+             ORDER BY i.due_at LIMIT p_limit)) AS both_kinds
+          ORDER BY both_kinds.due_at LIMIT p_limit) o
     -- Of content that was never proved to be in the store, a deletion has to know what it would be.
     LEFT JOIN objectlink.payload p ON (o.state = 'pending' OR o.state IN ('unlinked', 'deleting') AND o.verified_at IS NULL)
       AND p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, o.key)
@@ -50,9 +67,11 @@ BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   -- Not deleted here: it goes the way of every unlinked object, which asks the rows once more.
   WITH expired AS (
-    UPDATE objectlink.object o SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp()
+    UPDATE objectlink.object o
+    SET state = 'unlinked', since = clock_timestamp(), held_reason = o.admin_hold, due_at = CASE WHEN o.admin_hold IS NULL THEN clock_timestamp() END, unlinked_act = 'never linked'
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
-    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved' AND o.due_at <= clock_timestamp()
+    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved'
+      AND coalesce(o.due_at, 'infinity') <= clock_timestamp()  -- see condemn()
     RETURNING o.key, o.attachment_id
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
@@ -72,8 +91,14 @@ BEGIN
   -- greatest() would make 0 of NULL.
   SELECT CASE WHEN count(*) > 0 THEN greatest(0, ceil(extract(epoch FROM min(d.due_at) - clock_timestamp()) * 1000)) END INTO due_in_ms
     FROM unnest(p_stores) AS s (id)
-    CROSS JOIN LATERAL (SELECT o.due_at FROM objectlink.object o
-                        WHERE o.store_id = s.id AND o.due_at IS NOT NULL ORDER BY o.due_at LIMIT 1) d;
-  SELECT md5(string_agg(concat_ws(' ', v.name, v.options), E'\n' ORDER BY v.name)) INTO settings FROM objectlink.server v;
+    CROSS JOIN LATERAL (
+      (SELECT o.due_at FROM objectlink.object o
+       WHERE o.store_id = s.id AND o.due_at IS NOT NULL AND o.state <> 'unlinked' ORDER BY o.due_at LIMIT 1)
+      UNION ALL
+      (SELECT o.due_at FROM objectlink.object o
+       WHERE o.store_id = s.id AND o.due_at IS NOT NULL AND o.state = 'unlinked' AND NOT objectlink.deletions_stopped(s.id) ORDER BY o.due_at LIMIT 1)) d;
+  SELECT md5(string_agg(concat_ws(' ', v.name, v.options), E'\n' ORDER BY v.name)
+             || coalesce((SELECT string_agg(concat_ws(' ', m.store_id, m.place, m.fence, m.accepted), E'\n' ORDER BY m.store_id) FROM objectlink.marker m), ''))
+    INTO settings FROM objectlink.server v;
 END $$;
-COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings';
+COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings and fences';

@@ -7,6 +7,31 @@
 --   failed    given up
 --   gone      the store confirmed that it does not have the object
 --   unknown   a request to delete went out and no reply came back: it may still arrive
+CREATE FUNCTION objectlink.note_late_uploads(p_store int, p_results json, p_unclean_at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+BEGIN
+  -- Whatever became of the object meanwhile. What was found out later clears nothing: the first of two uploads may
+  -- arrive after the second has succeeded and been deleted.
+  IF (p_results::text) LIKE '%"put_unknown"%' THEN
+    UPDATE objectlink.object o SET put_unknown_until = clock_timestamp() + objectlink.signature_window()
+    FROM (SELECT p_store AS store_id, r.key FROM json_to_recordset(p_results) AS r (key text, put_unknown boolean)
+          WHERE r.put_unknown OFFSET 0) r
+    WHERE o.store_id = r.store_id AND o.key = r.key COLLATE "C";
+  END IF;
+  -- An owner that vanished may have been uploading any content that waited then and had not been proved. It may have sent
+  -- until its lease ran out.
+  IF p_unclean_at + objectlink.lease() + objectlink.signature_window() > clock_timestamp() THEN
+    UPDATE objectlink.object o
+    SET put_unknown_until = greatest(o.put_unknown_until, p_unclean_at + objectlink.lease() + objectlink.signature_window())
+    FROM (SELECT p_store AS store_id, s.name, r.key FROM json_to_recordset(p_results) AS r (key text)
+          JOIN objectlink.store s ON s.id = p_store OFFSET 0) r
+    JOIN objectlink.payload p ON p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(r.name::text, r.key)
+    WHERE o.store_id = r.store_id AND o.key = r.key COLLATE "C" AND p.created_at <= p_unclean_at;
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.note_late_uploads(int, json, timestamptz) IS 'for settle(): remembers of which objects an upload may still arrive';
+
 CREATE FUNCTION objectlink.settle(p_store int, p_epoch bigint, p_results json) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
@@ -14,20 +39,25 @@ DECLARE
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
   v_settled int;
   v_gone text[];
+  v_erased objectlink.erased[];
+  v_unclean_at timestamptz := (SELECT w.unclean_at FROM objectlink.owner w WHERE w.resource = p_store);
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM objectlink.note_late_uploads(p_store, p_results, v_unclean_at);
   -- The store comes with each result: a planner that is told one store, and has old statistics, reads all of it.
   WITH result AS MATERIALIZED (
     SELECT p_store AS store_id, r.* FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
-      content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean)
+      content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean,
+      proof text, versions_left bigint)
     -- In order: neighbours in the index are then looked up, and written, together.
     ORDER BY r.key COLLATE "C"
   ), removed AS (
     DELETE FROM objectlink.object o USING result r
     WHERE r.outcome = 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"
       AND o.state = r.state AND o.attempts = r.attempts
-    RETURNING o.attachment_id, o.issued_epoch, r.*, 'gone' AS to_state
+    RETURNING o.attachment_id, o.issued_epoch, o.sha256 AS known_sha256, r.*, 'gone' AS to_state,
+      CASE WHEN o.put_unknown_until > clock_timestamp() THEN o.put_unknown_until END AS watched_until, o AS was
   ), updated AS (
     UPDATE objectlink.object o
     SET state = CASE WHEN r.outcome IN ('stored', 'failed') THEN r.outcome ELSE o.state END,
@@ -41,7 +71,7 @@ BEGIN
     FROM result r
     WHERE r.outcome <> 'gone' AND o.store_id = r.store_id AND o.key = r.key COLLATE "C"
       AND o.state = r.state AND o.attempts = r.attempts
-    RETURNING o.attachment_id, o.issued_epoch, r.*, o.state AS to_state
+    RETURNING o.attachment_id, o.issued_epoch, o.sha256 AS known_sha256, r.*, o.state AS to_state, NULL::timestamptz, NULL::objectlink.object
   ), acted AS MATERIALIZED (
     SELECT * FROM removed UNION ALL SELECT * FROM updated
   ), freed AS (
@@ -51,21 +81,38 @@ BEGIN
     DELETE FROM objectlink.condemned c USING acted a
     WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key)
       AND a.outcome = 'gone' AND a.issued_epoch = p_epoch AND c.release_after IS NULL
+      AND a.watched_until IS NULL
   ), marked AS (
     -- A request whose reply nobody saw may still arrive: its key stays refused until it can't any more,
     -- or it would destroy a successor of the same name.
-    UPDATE objectlink.condemned c SET release_after = clock_timestamp() + objectlink.signature_window()
+    UPDATE objectlink.condemned c
+    SET release_after = greatest(c.release_after, a.watched_until,
+          CASE WHEN a.outcome = 'unknown' OR (a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL)
+               THEN clock_timestamp() + objectlink.signature_window() END),
+        -- Or, if that request was an upload, bring the object back.
+        watched = a.watched_until IS NOT NULL,
+        sha256 = coalesce(a.known_sha256, (SELECT p.sha256 FROM objectlink.payload p WHERE p.ref OPERATOR(pg_catalog.=) c.ref)),
+        attachment_id = a.attachment_id
     FROM acted a
     WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key)
-      AND (a.outcome = 'unknown' OR (a.outcome = 'gone' AND a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL))
+      AND (a.outcome = 'unknown' OR (a.outcome = 'gone' AND (a.watched_until IS NOT NULL
+                                                             OR a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL)))
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, attempt, request_id, detail)
     SELECT p_store, a.key, a.state, a.to_state, a.cause, a.attachment_id, a.attempts + 1, a.request_id,
-           CASE WHEN a.error_code IS NOT NULL
-                THEN jsonb_build_object('class', a.error_class, 'code', a.error_code, 'message', a.message) END
+           nullif(jsonb_strip_nulls(jsonb_build_object('class', a.error_class, 'code', a.error_code, 'message', a.message,
+             'proof', a.proof, 'versions_left', nullif(a.versions_left, 0),
+             'watched_until', a.watched_until)), '{}')
     FROM acted a WHERE a.to_state <> a.state
   )
-  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone') INTO v_settled, v_gone FROM acted a;
+  -- What somebody else stored under the key was not erased.
+  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone'),
+         array_agg((a.was, a.request_id, a.proof)::objectlink.erased ORDER BY a.key COLLATE "C")
+           FILTER (WHERE a.outcome = 'gone' AND a.error_code IS DISTINCT FROM 'ObjectExists')
+    INTO v_settled, v_gone, v_erased FROM acted a;
+  IF v_erased IS NOT NULL THEN
+    PERFORM objectlink.record_erasures(p_store, p_epoch, v_erased);
+  END IF;
 
   -- A row that came in with triggers off after the delete was committed to: it lost its object and must show.
   IF v_gone IS NOT NULL THEN

@@ -5,16 +5,25 @@ CREATE FUNCTION objectlink.condemn(p_store int, p_epoch bigint, p_keys text[]) R
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
-  v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  v_store name;
+  v_keys text[];
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM objectlink.assert_may_delete(p_store, p_epoch);
+  -- The store first, then its objects in the order of keys: so does everybody who holds or releases.
+  SELECT s.name INTO v_store FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
+  IF objectlink.deletions_stopped(p_store) THEN
+    RETURN;
+  END IF;
+  v_keys := objectlink.lock_due(p_store, p_keys);
+  IF NOT objectlink.brake_lets_pass(p_store, cardinality(v_keys)) THEN
+    RETURN;
+  END IF;
   RETURN QUERY
     WITH due AS MATERIALIZED (
       -- Key by key, here and below: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
-      SELECT p_store AS store_id, o.* FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
-      CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i
-                          WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'unlinked' AND i.due_at <= clock_timestamp()
-                          FOR UPDATE) AS o
+      SELECT p_store AS store_id, o.* FROM unnest(v_keys) AS w (key)
+      CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i WHERE i.store_id = p_store AND i.key = w.key OFFSET 0) AS o
     ), changed AS (
       UPDATE objectlink.object o
       SET state = 'deleting', since = clock_timestamp(), attempts = 0, issued_at = NULL, issued_epoch = NULL, due_at = clock_timestamp(),
@@ -68,21 +77,24 @@ DECLARE
   v_count int;
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
   WITH changed AS (
     UPDATE objectlink.object o
-    SET state = 'unlinked', since = clock_timestamp(), due_at = clock_timestamp() + p_retry_ms * interval '1 ms', last_error = p_reason
+    SET state = 'unlinked', since = clock_timestamp(), last_error = CASE WHEN o.held_reason IS NULL THEN p_reason END,
+        due_at = CASE WHEN o.held_reason IS NULL THEN clock_timestamp() + p_retry_ms * interval '1 ms' END
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'deleting' AND o.issued_at IS NULL
-    RETURNING o.key, o.attachment_id
+    RETURNING o.key, o.attachment_id, o.held_reason
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING changed d
     WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, d.key) AND c.release_after IS NULL
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, detail)
-    SELECT p_store, d.key, 'deleting', 'unlinked', 'not now', d.attachment_id, jsonb_build_object('reason', p_reason)
+    SELECT p_store, d.key, 'deleting', 'unlinked', 'not now', d.attachment_id, jsonb_strip_nulls(jsonb_build_object('reason', p_reason, 'held', d.held_reason))
     FROM changed d RETURNING 1
   )
   SELECT count(*) INTO v_count FROM logged;
+  PERFORM objectlink.uncount_deletions(p_store, v_count);
   RETURN v_count;
 END $$;
 COMMENT ON FUNCTION objectlink.uncondemn(int, bigint, text[], bigint, text) IS 'for the owner of a store: takes the mark of keys back and tries later';
@@ -101,16 +113,26 @@ DECLARE
   v_refs objectlink.storage_ref[];
   v_linked text[];
   v_busy text[];
+  v_kept text[];
+  v_held text[];
   v_unknown text;
 BEGIN
   IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
     RAISE EXCEPTION 'issue() needs synchronous_commit at least on' USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM objectlink.assert_may_delete(p_store, p_epoch);
+  PERFORM FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
   v_keys := ARRAY(SELECT o.key FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
                   CROSS JOIN LATERAL (SELECT i.key FROM objectlink.object i
                                       WHERE i.store_id = p_store AND i.key = w.key AND i.state = 'deleting' AND i.issued_at IS NULL
                                       FOR UPDATE) AS o);
+  -- Another row's unlink, with a policy that keeps the object longer, may have been applied after the mark.
+  SELECT array_agg(o.key) INTO v_kept FROM unnest(v_keys) AS w (key)
+    CROSS JOIN LATERAL (SELECT i.key FROM objectlink.object i
+                        WHERE i.store_id = p_store AND i.key = w.key AND (i.keep_until > clock_timestamp() OR i.admin_hold IS NOT NULL) OFFSET 0) AS o;
+  PERFORM objectlink.take_back_kept(p_store, v_kept, 'not now', 'kept by a policy');
+  v_keys := ARRAY(SELECT k FROM unnest(v_keys) k WHERE NOT k = ANY (coalesce(v_kept, '{}')));
   v_refs := ARRAY(SELECT objectlink.storage_ref(v_store::text, k) FROM unnest(v_keys) k);
 
   SELECT array_agg(DISTINCT objectlink.key(l.ref)) FILTER (WHERE l.ref IS NOT NULL), max(l.unknown)
@@ -123,7 +145,7 @@ BEGIN
   WITH back AS (
     UPDATE objectlink.object o
     SET state = CASE WHEN o.verified_at IS NOT NULL THEN 'stored' ELSE 'pending' END, since = clock_timestamp(), attempts = 0,
-        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END, last_error = NULL
+        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END, last_error = NULL, held_reason = NULL
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_linked) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key
     RETURNING o.key, o.state, o.attachment_id
@@ -133,6 +155,7 @@ BEGIN
   )
   INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
     SELECT p_store, b.key, 'deleting', b.state, 'still linked', b.attachment_id FROM back b;
+  PERFORM objectlink.uncount_deletions(p_store, cardinality(v_linked));
   v_keys := ARRAY(SELECT k FROM unnest(v_keys) k WHERE NOT k = ANY (v_linked));
 
   IF v_unknown IS NOT NULL THEN
@@ -140,6 +163,11 @@ BEGIN
     RETURN;
   END IF;
   PERFORM objectlink.uncondemn(p_store, p_epoch, v_busy, p_retry_ms, 'touched again, not yet applied');
+  -- Found after it was condemned: its link was dropped, not deleted.
+  v_held := ARRAY(SELECT o.key FROM unnest(v_keys) AS w (key)
+                  CROSS JOIN LATERAL (SELECT i.key, i.state, i.held_reason FROM objectlink.object i WHERE i.store_id = p_store AND i.key = w.key OFFSET 0) AS o
+                  WHERE o.state = 'deleting' AND o.held_reason IS NOT NULL);
+  PERFORM objectlink.uncondemn(p_store, p_epoch, v_held, p_retry_ms, 'held');
   RETURN QUERY
     UPDATE objectlink.object o SET issued_at = clock_timestamp(), issued_epoch = p_epoch
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_keys) k WHERE NOT k = ANY (v_busy) OFFSET 0) w
@@ -154,11 +182,26 @@ DECLARE
   v_count int;
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
-  DELETE FROM objectlink.condemned c
-  WHERE c.release_after <= clock_timestamp()
-    AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
-                    WHERE s.name = objectlink.store(c.ref) AND o.key = objectlink.key(c.ref) AND o.state = 'deleting');
-  GET DIAGNOSTICS v_count = ROW_COUNT;
+  WITH released AS (
+    DELETE FROM objectlink.condemned c
+    WHERE c.release_after <= clock_timestamp()
+      AND NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+                      WHERE s.name = objectlink.store(c.ref) AND o.key = objectlink.key(c.ref) AND o.state = 'deleting')
+    RETURNING c.*
+  ), again AS (
+    -- An upload may have arrived after the deletion. It goes the way of every unlinked object.
+    INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, due_at, sha256)
+    SELECT objectlink.store_id(objectlink.store(r.ref)), objectlink.key(r.ref), 'unlinked', clock_timestamp(), r.attachment_id,
+           clock_timestamp(), r.sha256
+    -- Without a digest nobody could tell it from what somebody else has stored meanwhile.
+    FROM released r WHERE r.watched AND r.sha256 IS NOT NULL
+    ON CONFLICT ON CONSTRAINT object_pkey DO NOTHING
+    RETURNING store_id, key, attachment_id
+  ), logged AS (
+    INSERT INTO objectlink.event (store_id, key, to_state, cause, attachment_id)
+    SELECT a.store_id, a.key, 'unlinked', 'upload may be late', a.attachment_id FROM again a
+  )
+  SELECT count(*) INTO v_count FROM released;
   RETURN v_count;
 END $$;
-COMMENT ON FUNCTION objectlink.release_condemned(bigint) IS 'for the drainer: frees keys whose last request to delete them can no longer arrive';
+COMMENT ON FUNCTION objectlink.release_condemned(bigint) IS 'for the drainer: frees keys whose last request can no longer arrive, and has those looked at once more where that may have been an upload';

@@ -1,5 +1,6 @@
--- Walks in small steps: rows that existed before attach are linked, objects of a truncated table are asked
--- about. A step only appends to the outbox; apply does the rest.
+-- Walks in small steps: rows that existed before attach are linked, objects of a table that was truncated or dropped are
+-- asked about. A step appends to the outbox, and apply does the rest; only after a drop it asks itself, as there is no row
+-- that the outbox could name.
 
 -- Follows the order of the column's own index, not the table's pages: a row that moves while the walk is
 -- under way stays where it is in this order.
@@ -74,21 +75,64 @@ COMMENT ON FUNCTION objectlink.value_ref(name, text) IS 'the ref that a value of
 CREATE FUNCTION objectlink.scan_unlink_step(p_scan objectlink.scan, p_limit int, OUT taken int, OUT last_store int, OUT last text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  -- What was a partition may still be known by the attachment of the tree it left.
+  v_ids int[] := ARRAY(WITH RECURSIVE origin (id) AS (
+    SELECT p_scan.attachment_id
+    UNION SELECT a.split_from FROM origin o JOIN objectlink.attachment a ON a.id = o.id WHERE a.split_from IS NOT NULL
+  ) SELECT o.id FROM origin o);
+  v_touched objectlink.touched[];
 BEGIN
+  taken := 0;
+  -- Dropped after it was truncated: the walk that holds its objects sees to all of them.
+  IF p_scan.hold IS NULL AND EXISTS (SELECT FROM objectlink.attachment a WHERE a.id = p_scan.attachment_id AND a.dropped IS NOT NULL) THEN
+    RETURN;
+  END IF;
   WITH page AS MATERIALIZED (
-    SELECT o.store_id, o.key, o.attachment_id FROM objectlink.object o
+    SELECT o.store_id, o.key, o.attachment_id = ANY (v_ids) OR o.linked_by && v_ids AS linked, o.state, o.issued_at FROM objectlink.object o
     WHERE (o.store_id, o.key) > (p_scan.after_store, p_scan.after_value)
-    ORDER BY o.store_id, o.key LIMIT p_limit
+    -- Locked, so that issue() waits and then sees what is appended here.
+    ORDER BY o.store_id, o.key LIMIT p_limit FOR NO KEY UPDATE
+  ), asked AS MATERIALIZED (
+    SELECT objectlink.storage_ref(s.name::text, p.key) AS ref, p.state FROM page p JOIN objectlink.store s ON s.id = p.store_id
+    -- Issued: only its end is possible. Applied after that, an unlink would delete whatever lies under the key by then.
+    WHERE p.linked AND p.issued_at IS NULL
   ), appended AS (
-    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-    SELECT 'U', p.attachment_id, objectlink.storage_ref(s.name::text, p.key), pg_current_xact_id(), now()
-    FROM page p JOIN objectlink.store s ON s.id = p.store_id WHERE p.attachment_id = p_scan.attachment_id
+    INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, role, image)
+    SELECT 'U', p_scan.attachment_id, a.ref, pg_current_xact_id(), coalesce(p_scan.at, now()), p_scan.role, p_scan.image
+    FROM asked a WHERE p_scan.hold IS NULL
   )
   SELECT count(*), (array_agg(p.store_id ORDER BY p.store_id DESC, p.key DESC))[1],
-         (array_agg(p.key ORDER BY p.store_id DESC, p.key DESC))[1]
-    INTO taken, last_store, last FROM page p;
+         (array_agg(p.key ORDER BY p.store_id DESC, p.key DESC))[1],
+         (SELECT array_agg((a.ref, false, false, false, p_scan.attachment_id, NULL, NULL, NULL, NULL, NULL, false, p_scan.hold, NULL, NULL, NULL)::objectlink.touched)
+          FROM asked a WHERE p_scan.hold IS NOT NULL AND a.state NOT IN ('unlinked', 'deleting'))
+    INTO taken, last_store, last, v_touched FROM page p;
+  IF v_touched IS NOT NULL AND objectlink.apply_touched(v_touched) > 0 THEN
+    RAISE EXCEPTION 'a table that may link these objects cannot be asked now' USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.scan_unlink_step(objectlink.scan, int) IS 'appends the next objects of a truncated relation to the outbox';
+COMMENT ON FUNCTION objectlink.scan_unlink_step(objectlink.scan, int) IS 'the next objects of a relation that was truncated (appended to the outbox) or dropped (asked about, and held)';
+
+-- Many partitions are often dropped one after the other: one walk serves all whose drop is committed when it begins.
+CREATE FUNCTION objectlink.scan_join_holds(p_scan objectlink.scan) RETURNS objectlink.scan
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  c_named_max CONSTANT int := 5;
+  v_holds text[];
+BEGIN
+  WITH others AS (
+    DELETE FROM objectlink.scan s WHERE s.attachment_id = p_scan.attachment_id AND s.kind = 'unlink' AND s.hold IS NOT NULL AND s.done = 0
+    AND s.id <> p_scan.id RETURNING s.id, s.hold
+  ) SELECT array_agg(o.hold ORDER BY o.id) INTO v_holds FROM others o;
+  IF v_holds IS NOT NULL THEN
+    v_holds := p_scan.hold || v_holds;
+    p_scan.hold := array_to_string(v_holds[:c_named_max], '; ')
+                   || CASE WHEN cardinality(v_holds) > c_named_max THEN format('; and %s more', cardinality(v_holds) - c_named_max) ELSE '' END;
+    UPDATE objectlink.scan SET hold = p_scan.hold WHERE id = p_scan.id;
+  END IF;
+  RETURN p_scan;
+END $$;
+COMMENT ON FUNCTION objectlink.scan_join_holds(objectlink.scan) IS 'takes other walks after drops of the same tree, that have not begun yet, into this one';
 
 CREATE FUNCTION objectlink.scan_step(p_epoch bigint, p_limit int) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -106,6 +150,9 @@ BEGIN
     IF v_scan.kind = 'link' THEN
       SELECT s.taken, v_scan.after_store AS last_store, s.last INTO v_step FROM objectlink.scan_link_step(v_scan, p_limit) s;
     ELSE
+      IF v_scan.hold IS NOT NULL AND v_scan.done = 0 THEN
+        v_scan := objectlink.scan_join_holds(v_scan);
+      END IF;
       SELECT * INTO v_step FROM objectlink.scan_unlink_step(v_scan, p_limit);
     END IF;
   EXCEPTION WHEN OTHERS THEN

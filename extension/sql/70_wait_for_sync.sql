@@ -11,9 +11,14 @@ BEGIN
     SELECT s.kind || ' walk', NULL, NULL FROM objectlink.scan s WHERE s.queued_at <= p_since
     UNION ALL
     SELECT r.state, t.name, r.key FROM objectlink.object r JOIN objectlink.store t ON t.id = r.store_id
-    WHERE r.due_at IS NOT NULL AND r.wanted_since <= p_since
-      -- Unlinked and due only later is settled when a policy holds it, not when a try has to be repeated.
-      AND (r.state IN ('pending', 'deleting') OR r.state = 'unlinked' AND (r.due_at <= p_since OR r.last_error IS NOT NULL));
+    WHERE r.due_at IS NOT NULL AND r.state <> 'unlinked' AND r.wanted_since <= p_since AND r.state IN ('pending', 'deleting')
+    UNION ALL
+    SELECT CASE WHEN t.braked_at IS NULL THEN r.state ELSE 'unlinked (deletions are braked)' END, t.name, r.key
+    FROM objectlink.object r JOIN objectlink.store t ON t.id = r.store_id
+    -- Unlinked and due only later is settled when a policy holds it, not when a try has to be repeated. What an admin
+    -- holds is settled; what the brake holds is not: nobody has decided about it.
+    WHERE r.state = 'unlinked' AND r.due_at IS NOT NULL AND r.wanted_since <= p_since AND t.held_at IS NULL
+      AND (r.due_at <= p_since OR r.last_error IS NOT NULL);
 END $$;
 COMMENT ON FUNCTION objectlink.unsettled(xid8, timestamptz) IS 'what was committed before a moment and is not settled yet';
 
@@ -23,8 +28,8 @@ DECLARE
   v_called timestamptz := clock_timestamp();
   v_until timestamptz := v_called + timeout;
   v_before xid8;
-  v_round timestamptz := v_called;
-  v_second boolean := false;
+  v_queued timestamptz := v_called;
+  v_round int := 1;
   v_since timestamptz;
   v_sleep_s double precision := 0.005;
 BEGIN
@@ -38,15 +43,16 @@ BEGIN
   -- Older than every transaction still to come; the rows of this transaction itself can't be waited for.
   v_before := coalesce(pg_current_xact_id_if_assigned(), pg_snapshot_xmax(pg_current_snapshot()));
   LOOP
-    -- Applying the outbox may begin a walk, and a walk appends to the outbox again: so two rounds, the second for what
-    -- walks have appended by the end of the first. After that, all of it has entered the state it led to.
+    -- Applying the outbox may begin a walk, and a walk appends to the outbox again, perhaps to a page that the drainer
+    -- has passed already. So three rounds: the outbox; the walks it has begun; what they have appended. After that, all of it
+    -- has entered the state it led to.
     IF v_since IS NULL AND NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.xid < v_before)
-       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_round) THEN
-      IF v_second THEN
+       AND NOT EXISTS (SELECT FROM objectlink.scan s WHERE s.queued_at <= v_queued) THEN
+      IF v_round = 3 THEN
         v_since := clock_timestamp();
       ELSE
-        v_second := true;
-        v_round := clock_timestamp();
+        v_queued := CASE v_round WHEN 1 THEN clock_timestamp() ELSE v_queued END;
+        v_round := v_round + 1;
         v_before := pg_snapshot_xmax(pg_current_snapshot());
         CONTINUE;
       END IF;
@@ -57,6 +63,8 @@ BEGIN
         DETAIL = (SELECT format('%s still to be settled; among them: %s.', count(*), min(concat_ws(' in store ', u.what, u.store)))
                   FROM objectlink.unsettled(v_before, coalesce(v_since, clock_timestamp())) u),
         HINT = CASE WHEN NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'No objectlinkd is connected to this database.'
+                    WHEN EXISTS (SELECT FROM objectlink.store s WHERE s.braked_at IS NOT NULL) THEN
+                      'Deletions are braked; see views objectlink.problems and objectlink.deletions.'
                     ELSE 'See views objectlink.consistency and objectlink.objects.' END;
     END IF;
     PERFORM pg_sleep(v_sleep_s);

@@ -24,7 +24,7 @@ FROM objectlink.live_worker w;
 COMMENT ON VIEW objectlink.workers IS 'daemons that are connected now, and what they own';
 
 CREATE VIEW objectlink.attachments WITH (security_barrier) AS
-SELECT a.id, a.relation, a.column_name, a.store, a.max_attempts, a.attached_at, a.attached_by,
+SELECT a.id, a.relation, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, a.attached_at, a.attached_by,
        EXISTS (SELECT FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS linking_existing_rows,
        (SELECT sum(s.done) FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS existing_rows_linked,
        (SELECT min(s.last_error) FROM objectlink.scan s WHERE s.attachment_id = a.id) AS last_error
@@ -75,13 +75,18 @@ SELECT s.name AS store,
        clock_timestamp() - min(o.since) FILTER (WHERE o.state IN ('pending', 'deleting')) AS oldest_unsettled,
        CASE WHEN NOT EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name) THEN 'no server'
             WHEN EXISTS (SELECT FROM objectlink.server v WHERE v.name = s.name AND NOT v.options ?& ARRAY['endpoint', 'bucket']) THEN 'incomplete'
+            WHEN objectlink.is_fenced(s.id) THEN 'fenced'
+            WHEN s.braked_at IS NOT NULL THEN 'braked'
             ELSE s.status END AS status,
-       s.status_since, s.error_code, s.error_message
+       coalesce((SELECT m.fenced_at FROM objectlink.marker m WHERE m.store_id = s.id), s.braked_at, s.status_since) AS status_since,
+       coalesce((SELECT m.fence FROM objectlink.marker m WHERE m.store_id = s.id), s.error_code) AS error_code,
+       coalesce((SELECT objectlink.fence_text(m.fence) || ' ' || objectlink.fence_advice(m.fence) FROM objectlink.marker m WHERE m.store_id = s.id),
+                s.brake_reason, s.error_message) AS error_message
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
   (SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE')
 GROUP BY s.id;
-COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not';
+COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not (fenced: see markers)';
 
 CREATE VIEW objectlink.outbox_backlog WITH (security_barrier) AS
 SELECT b.attachment_id, a.relation, a.column_name, count(*) AS rows, clock_timestamp() - min(b.at) AS oldest
@@ -96,3 +101,14 @@ SELECT e.id, e.at, s.name AS store, e.key, e.from_state, e.to_state, e.cause, e.
 FROM objectlink.event e LEFT JOIN objectlink.store s ON s.id = e.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR e.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);
 COMMENT ON VIEW objectlink.events IS 'every change of an object''s state: what, why, who, and the store''s request id';
+
+CREATE VIEW objectlink.store_capabilities WITH (security_barrier) AS
+SELECT v.name AS store, c.conditional_put, c.conditional_delete, c.versioning, c.checksums, c.multi_delete, c.list_order,
+       c.probed_at, c.last_error
+FROM objectlink.server v
+LEFT JOIN objectlink.store s ON s.name = v.name
+LEFT JOIN objectlink.capability c ON c.store_id = s.id
+  -- As configuration_digest() makes it, which those who look may not call.
+  AND c.configuration = md5(concat_ws(' ', v.options ->> 'endpoint', v.options ->> 'bucket'))
+WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(v.oid, 'USAGE');
+COMMENT ON VIEW objectlink.store_capabilities IS 'what each store was proved to be able to do; NULL: unknown, so that the weakest is assumed';

@@ -6,17 +6,30 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT array_agg(p.oid::regprocedure ORDER BY p.oid)
   FROM pg_proc p
   WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
-    WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker',
-      'acquire', 'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved', 'settle',
-      'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step']
-    WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable',
-      'check_store', 'require_index', 'asking_index', 'index_at_once_bytes', 'asking_query']
-    WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched', 'next_state', 'append_outbox',
-      'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes', 'reservation_time', 'unsettled', 'on_table_change', 'on_server_change',
-      'functions_of', 'grant_daemon', 'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked']
+    WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
+      'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
+      'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
+      'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
+      'fail_marker', 'fence_store']
+    WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
+      'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
+      'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
+      'forget_capabilities', 'adopt_store']
+    WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
+      'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
+      'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
+      'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked',
+      'kept_until', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window',
+      'brake_count_interval', 'brake_due_max', 'brake_known_max', 'brake_share_from', 'brake_lets_pass',
+      'uncount_deletions', 'scan_join_holds', 'vanished_reason', 'speaker_is_lost', 'on_drop', 'hold_dropped',
+      'ask_rows', 'put_back', 'drop_reason', 'judge', 'write_changes', 'planned_once_max', 'plan_for',
+      'record_erasures', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
+      'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
+      'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop']
+    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed']
     END)
 $$;
-COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, or for objectlink itself';
+COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';
 
 CREATE FUNCTION objectlink.grant_execute(p_role regrole, p_functions regprocedure[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -43,6 +56,7 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
   EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
+  PERFORM objectlink.grant_execute(role, objectlink.functions_of('reader'));
 END $$;
 COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects and events, whatever tables it may read';
 
@@ -62,7 +76,7 @@ DECLARE
   v_function regprocedure;
 BEGIN
   FOR v_function IN
-    SELECT unnest(objectlink.functions_of('daemon') || objectlink.functions_of('admin') || objectlink.functions_of('internal'))
+    SELECT unnest(objectlink.functions_of('daemon') || objectlink.functions_of('admin') || objectlink.functions_of('reader') || objectlink.functions_of('internal'))
     UNION SELECT 'objectlink.grant_execute(regrole, regprocedure[])'::regprocedure
   LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
@@ -71,4 +85,5 @@ END $$;
 
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
-  objectlink.workers, objectlink.attachments, objectlink.server TO PUBLIC;
+  objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
+  objectlink.deletions, objectlink.deletions_by_store TO PUBLIC;

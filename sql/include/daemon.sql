@@ -12,6 +12,27 @@ $$ SELECT store_id FROM objectlink.store_settings() WHERE store = p_store $$;
 CREATE FUNCTION daemon.epoch(p_resource int) RETURNS bigint LANGUAGE sql AS
 $$ SELECT epoch FROM objectlink.owner WHERE resource = p_resource $$;
 
+-- Holds the lease of the ownership marker, as after it was written and read back.
+CREATE FUNCTION daemon.claim(p_store text DEFAULT 'docs') RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_store int := daemon.store_id(p_store);
+  v_epoch bigint := daemon.epoch(v_store);
+BEGIN
+  IF EXISTS (SELECT FROM objectlink.marker WHERE store_id = v_store AND lease_owner = v_epoch AND lease_until > clock_timestamp()) THEN
+    RETURN;
+  END IF;
+  PERFORM objectlink.marker_state(v_store, v_epoch);
+  PERFORM objectlink.confirm_marker(v_store, v_epoch, objectlink.begin_marker(v_store, v_epoch) ->> 'nonce', 'etag', true);
+END $$;
+
+-- Takes a server away although there are objects, which objectlink refuses.
+CREATE PROCEDURE daemon.drop_server(p_store text) LANGUAGE plpgsql AS $$
+BEGIN
+  ALTER EVENT TRIGGER objectlink_server_drop DISABLE;
+  EXECUTE format('DROP SERVER %I', p_store);
+  ALTER EVENT TRIGGER objectlink_server_drop ENABLE;
+END $$;
+
 -- Registers and owns the outbox and every store.
 CREATE FUNCTION daemon.start() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -63,11 +84,13 @@ END $$;
 
 -- The whole way of a deletion up to the request: which keys may be deleted now.
 CREATE FUNCTION daemon.condemn(p_store text DEFAULT 'docs') RETURNS SETOF text LANGUAGE sql AS $$
+  SELECT daemon.claim(p_store);
   SELECT c FROM objectlink.condemn(daemon.store_id(p_store), daemon.epoch(daemon.store_id(p_store)),
     ARRAY(SELECT w.key FROM objectlink.due_work(daemon.store_id(p_store), '-infinity', 1000) w WHERE w.state = 'unlinked')) c
   ORDER BY c COLLATE "C"
 $$;
 CREATE FUNCTION daemon.issue(p_store text DEFAULT 'docs') RETURNS SETOF text LANGUAGE sql AS $$
+  SELECT daemon.claim(p_store);
   SELECT i.key FROM objectlink.issue(daemon.store_id(p_store), daemon.epoch(daemon.store_id(p_store)),
     ARRAY(SELECT key FROM objectlink.object WHERE store_id = daemon.store_id(p_store) AND state = 'deleting'), 60000) i
   ORDER BY i.key COLLATE "C"
@@ -92,7 +115,7 @@ BEGIN
 END $$;
 
 CREATE VIEW daemon.outbox AS
-SELECT op, coalesce(a.relation::regclass::text || '.' || a.column_name, '') AS attached, ref, relid::regclass AS relation
+SELECT op, coalesce(a.relation::regclass::text || '.' || a.column_name, '') AS attached, ref, CASE WHEN op = 'T' THEN relid END AS relation
 FROM objectlink.outbox o LEFT JOIN objectlink.attachment a ON a.id = o.attachment_id;
 
 CREATE VIEW daemon.objects AS
@@ -104,8 +127,10 @@ CREATE PROCEDURE daemon.finish() LANGUAGE plpgsql AS $$
 BEGIN
   SET client_min_messages = warning;
   PERFORM pg_advisory_unlock_all();
+  PERFORM objectlink.purge_erasures('infinity');
   TRUNCATE objectlink.outbox, objectlink.object, objectlink.payload, objectlink.condemned, objectlink.event,
-           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell RESTART IDENTITY;
+           objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell, objectlink.dropped_relation, objectlink.erasure_chain, objectlink.erasure_purged,
+           objectlink.capability, objectlink.marker RESTART IDENTITY;
   DROP SERVER docs CASCADE;
   DROP SCHEMA daemon CASCADE;
 END $$;

@@ -165,14 +165,15 @@ PUBLIC_FUNCTIONS = """
     SELECT DISTINCT p.proname FROM pg_proc p
     WHERE p.pronamespace = 'objectlink'::regnamespace
       AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0)
-           OR p.proname IN ('attach', 'detach', 'grant_daemon', 'grant_admin', 'grant_reader'))
+           OR p.proname IN ('attach', 'detach', 'alter_attachment', 'hold_deletions', 'release_deletions', 'expedite_deletions',
+                            'release_brake', 'grant_daemon', 'grant_admin', 'grant_reader'))
       AND p.proname !~ '^(storage_ref_\\w+|server_options_validator)$'
     ORDER BY 1"""
 PUBLIC_VIEWS = """
     SELECT c.relname, array_agg(a.attname ORDER BY a.attnum) AS columns
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
     WHERE c.relnamespace = 'objectlink'::regnamespace AND c.relkind = 'v'
-      AND EXISTS (SELECT FROM aclexplode(c.relacl) l WHERE l.grantee = 0)
+      AND (EXISTS (SELECT FROM aclexplode(c.relacl) l WHERE l.grantee = 0) OR c.relname = 'problems')
     GROUP BY c.relname ORDER BY 1"""
 
 

@@ -9,6 +9,7 @@ from conftest import create_document_table
 from harness.documents import Documents
 from harness.postgres import DAEMON_ROLE, run
 from harness.store import Bucket
+from harness.waiting import eventually
 
 
 def pg_tool(cluster, name, *arguments, **more):
@@ -58,11 +59,18 @@ def dumped(pg, bucket, make_daemon):
     return documents
 
 
-TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event"]
+TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event", "erasure", "erasure_chain", "erasure_purged",
+          "capability", "marker"]
+
+
+def adopt(copy):
+    """It has objects, and now another bucket: somebody has to say that they are there."""
+    eventually(lambda: copy.run("SELECT 1 FROM objectlink.markers WHERE fence = 'altered' AND theirs IS NOT NULL"))
+    copy.run("SELECT objectlink.adopt_store('docs')")
 
 
 def content_of_tables(pg):
-    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) - 'relid' AS row FROM objectlink.{table} t"))) for table in TABLES}
+    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) AS row FROM objectlink.{table} t"))) for table in TABLES}
 
 
 def triggers(pg):
@@ -91,6 +99,7 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
     make_daemon(dsn=copy.dsn(DAEMON_ROLE), name="daemon of the copy")
     restored = Documents(copy, bucket)
     restored._contents = dict(dumped._contents)
+    adopt(copy)
     copy.wait_for_sync()
     states = copy.states()
     assert states.pop("reserved") == "reserved" and states.pop("failed") == "failed"
@@ -111,6 +120,28 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
 
     # And the original knows nothing of it.
     assert dumped.bucket.keys() == ["legacy/1", "stored/1", "stored/2"]
+    copy.close()
+
+
+def test_what_was_dropped_is_held_in_the_copy(dumped, make_daemon, s3_server):
+    """Also if its link was not even applied: the number of its table means nothing in the copy."""
+    dumped.pg.run("CREATE TABLE gone (file objectlink.storage_ref)")
+    dumped.pg.run("SELECT objectlink.attach('gone', 'file')")
+    dumped.pg.run("INSERT INTO gone VALUES ('s3://docs/stored/2'), ('s3://docs/dropped')")
+    dumped.pg.run("DROP TABLE gone")
+    copy = restore(dumped.pg, "plain")
+    bucket = Bucket(s3_server)
+    for key in ["stored/1", "stored/2", "dropped", "legacy/1"]:
+        bucket.put(key, b"content")
+    copy.run(f"ALTER SERVER docs OPTIONS (SET bucket '{bucket.name}')")
+    copy.run("SELECT objectlink.grant_daemon(%s)", DAEMON_ROLE)
+    make_daemon(dsn=copy.dsn(DAEMON_ROLE))
+    adopt(copy)
+    copy.wait_for_sync()
+    held = {row.key: row.held_reason for row in copy.run("SELECT key, held_reason FROM objectlink.object WHERE held_reason IS NOT NULL")}
+    assert held.keys() == {"stored/2", "dropped"}
+    assert all("gone was dropped" in reason for reason in held.values()), held
+    assert bucket.exists("stored/2") and bucket.exists("dropped")
     copy.close()
 
 

@@ -69,13 +69,23 @@ def documents(docs, bucket):
 
 def test_unknown_bucket(documents, daemon):
     pg = documents.pg
-    victims = documents.put_fresh(3)
-    documents.sync()
     pg.run("ALTER SERVER docs OPTIONS (SET bucket 'no-such-bucket')")
     daemon.restart()  # or it would go on with the old bucket until its next look
     some_work(documents)
-    documents.delete(victims[:2])
     assert_waits(documents, "NoSuchBucket")
+    pg.run(f"ALTER SERVER docs OPTIONS (SET bucket '{documents.bucket.name}')")
+    assert_resumes(documents, daemon)
+
+
+def test_unknown_bucket_instead_of_the_right_one(documents, daemon):
+    pg = documents.pg
+    victims = documents.put_fresh(3)
+    documents.sync()
+    pg.run("ALTER SERVER docs OPTIONS (SET bucket 'no-such-bucket')")
+    daemon.restart()
+    some_work(documents)
+    documents.delete(victims[:2])
+    eventually(lambda: pg.value("SELECT (status, error_code) = ('fenced', 'altered') FROM objectlink.consistency"))
     assert documents.bucket.exists(victims[0])
     # A 404 for the bucket is no proof that an object is gone.
     assert not pg.run("SELECT 1 FROM objectlink.events WHERE to_state = 'gone'")

@@ -9,6 +9,7 @@ import pytest
 
 from harness.documents import daemon_backends, terminate_daemon_sessions, wait_daemon_sessions
 from harness.postgres import DAEMON_ROLE
+from harness.store import Bucket
 from harness.waiting import always, eventually
 
 LEASE_SECONDS = 10  # objectlink.lease()
@@ -58,9 +59,9 @@ def test_only_one_works_for_a_store(documents, proxy, two):
     assert_nothing_twice(proxy)
 
 
-def test_stores_can_have_different_owners(documents, bucket, two):
+def test_stores_can_have_different_owners(documents, s3_server, two):
     first, second = two
-    documents.pg.create_server("other", bucket.endpoint, bucket.name, prefix="other")
+    documents.pg.create_server("other", s3_server.endpoint, Bucket(s3_server).name, prefix="other")
     eventually(lambda: documents.pg.run("SELECT 1 FROM objectlink.workers WHERE 'other' = ANY (stores)"))
     documents.pg.run("INSERT INTO document (file) VALUES (objectlink.put('other', 'x', key => 'other/1'))")
     documents.sync()

@@ -3,9 +3,13 @@
 Each function gets the exchange (see proxy.Exchange) and the rule's arguments, and answers with the reply for the
 client, or None when it has sent that itself; exchange.cut() does not return.
 """
+import base64
+import hashlib
+import html
 import re
 import threading
 import time
+import urllib.parse
 import xml.sax.saxutils
 
 from fault.http_message import Message, reply_message
@@ -99,6 +103,14 @@ def hold(exchange, gate, after):
     return reply or exchange.forward()
 
 
+def drop_headers(exchange, names):
+    """The store does not know these headers. They must not be signed."""
+    head = exchange.request.head
+    for name in names:
+        head = re.sub(rb"\r\n" + name.encode() + rb":[^\r\n]*", b"", head, flags=re.I)
+    return exchange.forward(Message(head, exchange.request.body))
+
+
 def delete_errors(exchange, keys, code="InternalError", access_key=None, secret_key=None):
     """DeleteObjects: these keys fail (and stay), the others are deleted, all inside an HTTP 200.
 
@@ -119,6 +131,33 @@ def delete_errors(exchange, keys, code="InternalError", access_key=None, secret_
     return reply_message(200, b'<?xml version="1.0" encoding="UTF-8"?>'
                               b'<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">' + inner
                               + b"</DeleteResult>")
+
+
+def conditional_delete(exchange, access_key=None, secret_key=None):
+    """DELETE If-Match and <ETag> in DeleteObjects, as AWS honours them: what has another ETag stays."""
+    def has_other_etag(path, wanted):
+        headers = signed_headers("HEAD", exchange.upstream_host, path, "", b"", access_key, secret_key)
+        head = f"HEAD {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        etag = exchange.ask(Message((head + "\r\n").encode("latin-1"), b""), "HEAD").header("ETag")
+        return etag is not None and etag.strip('"') != wanted.strip('"')
+
+    path = exchange.request.start_line().split()[1].partition("?")[0]
+    if exchange.operation.method == "DELETE":
+        wanted = exchange.request.header("If-Match")
+        return answer(exchange, 412, "PreconditionFailed") if wanted and has_other_etag(path, wanted) else exchange.forward()
+    changed = []
+    for entry in re.findall(rb"<Object>.*?</Object>", exchange.request.body, re.S):
+        etag = re.search(rb"<ETag>(.*?)</ETag>", entry)
+        if etag and has_other_etag(path + urllib.parse.quote(_key_of(entry)), html.unescape(etag.group(1).decode())):
+            changed.append(_key_of(entry))
+    return delete_errors(exchange, changed, "PreconditionFailed", access_key, secret_key)
+
+
+def verified_checksum(exchange):
+    """x-amz-checksum-sha256 of a PUT, verified as AWS does."""
+    claimed = exchange.request.header("x-amz-checksum-sha256")
+    true = base64.b64encode(hashlib.sha256(exchange.request.body).digest()).decode()
+    return answer(exchange, 400, "BadDigest") if claimed not in (None, true) else exchange.forward()
 
 
 def _key_of(entry):

@@ -40,6 +40,10 @@ class Exchange:
         self.operation.upstream_status = int(reply.start_line().split()[1])
         return reply
 
+    def ask(self, request, method):
+        """A request of the proxy's own."""
+        return self._connection.ask_upstream(request, method)
+
     def send(self, data):
         self._connection.client.sendall(data)
 
@@ -205,7 +209,7 @@ class FaultProxy:
             with self._lock:
                 self._clients.discard(client)
 
-    # Faults: each takes method, path, query, times (None: for ever) and skip, and returns the rule for remove()
+    # Faults: each takes method, path, query, own, times (None: for ever) and skip, and returns the rule for remove()
 
     def answer(self, status, code=None, body=None, headers=None, **match):
         return self._add("answer", match, status=status, code=code, body=body, headers=headers)
@@ -242,10 +246,24 @@ class FaultProxy:
         self._add("hold", match, gate=gate, after=after)
         return gate
 
+    def drop_headers(self, names, **match):
+        return self._add("drop_headers", match, names=names)
+
     def delete_errors(self, keys, code="InternalError", **match):
         """keys: a list, or a regular expression."""
         match = {"method": "POST", "query": "^delete", **match}
         return self._add("delete_errors", match, keys=keys, code=code, **self._keys)
+
+    # What a store can do that the real server behind the proxy cannot; for ever
+
+    def honour_delete_conditions(self, together=True):
+        """together: in DeleteObjects as well."""
+        self._add("conditional_delete", {"method": "DELETE", "query": "^$", "own": None, "times": None}, **self._keys)
+        if together:
+            self._add("conditional_delete", {"method": "POST", "query": "^delete", "own": None, "times": None}, **self._keys)
+
+    def verify_checksums(self):
+        self._add("verified_checksum", {"method": "PUT", "query": "^$", "own": None, "times": None})
 
     def _add(self, fault, match, **arguments):
         return self.rules.add(Rule(fault, arguments, **match))
@@ -262,9 +280,11 @@ class FaultProxy:
         with self._lock:
             self._operations.append(operation)
 
-    def operations(self, method=None, path=None, query=None):
-        """What arrived so far, oldest first; path and query are regular expressions."""
-        wanted = Rule("", method=method, path=path, query=query)
+    def operations(self, method=None, path=None, query=None, own="auto"):
+        """What arrived so far, oldest first; path and query are regular expressions. own: see Operation."""
+        if own == "auto" and path is None and query is None:
+            own = False
+        wanted = Rule("", method=method, path=path, query=query, own=own)
         with self._lock:
             return [operation for operation in self._operations if wanted.matches(operation)]
 

@@ -2,6 +2,9 @@
 
 A rule matches by method, path (a regular expression, searched in the decoded path) and query, lets `skip` matching
 requests pass first and is spent after `times` (None: never). The first rule that matches is the only one applied.
+
+Requests about objectlink's own objects (.objectlink/, the ownership markers) are matched by rules that say so in their path
+or query, and by rules that match every request; a rule about "a PUT" means one of the user's objects.
 """
 import re
 import threading
@@ -9,6 +12,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 FOREVER = None
+OWN = ".objectlink/"
 
 
 @dataclass
@@ -24,6 +28,18 @@ class Operation:
     upstream_status: int | None = None  # what the server said; None: it was not asked, or did not answer
     seconds: float | None = None  # None: still running
     fault: str | None = None  # name of the rule's fault
+
+    @property
+    def own(self):
+        """About the store itself or objectlink's own objects, not an object of a row. Faults and logs leave these out unless
+        they ask for them: how often a store is probed is no business of a test of something else."""
+        return (OWN in self.path or OWN in urllib.parse.unquote(self.query) or b"<Key>" + OWN.encode() in self.body
+                or self.query.startswith("versioning"))
+
+    @property
+    def marker(self):
+        """About the ownership marker."""
+        return OWN + "owner/" in self.path or OWN + "owner/" in urllib.parse.unquote(self.query)
 
     @property
     def key(self):
@@ -44,10 +60,21 @@ class Rule:
     query: str | None = None  # regular expression, searched in the raw query; '^$' for requests without one
     times: int | None = 1
     skip: int = 0
+    # True: only requests about the store itself or objectlink's own objects; "probe": of these not the ownership marker's;
+    # None: those too; "auto": those too if path or query names them, or if nothing is named at all: an outage leaves nothing out.
+    own: bool | str | None = "auto"
     hits: int = 0
 
     def matches(self, operation):
-        return ((self.method is None or operation.method == self.method)
+        named = "objectlink" in (self.path or "") + (self.query or "")
+        everything = (self.method, self.path, self.query) == (None, None, None)
+        own = self.own if self.own != "auto" else None if named or everything else False
+        if own == "probe":
+            own = True
+            if operation.marker:
+                return False
+        return ((own is None or own == operation.own)
+                and (self.method is None or operation.method == self.method)
                 and (self.path is None or re.search(self.path, operation.path) is not None)
                 and (self.query is None or re.search(self.query, operation.query) is not None))
 

@@ -129,10 +129,12 @@ def _binaries(contents):
 
 
 def assert_events_complete(pg):
-    """Each object's events begin with nothing, follow one another, are legal, and end where the registry is."""
+    """Each object's events begin with nothing, follow one another, are legal, and end where the registry is. A decision
+    about an object (held, released) is an event as well, and no change of its state."""
     legal = set(map(tuple, pg.run("SELECT from_state, to_state FROM objectlink.legal_transitions()")))
     stories = defaultdict(list)
-    for event in pg.run("SELECT store, key, from_state, to_state, cause FROM objectlink.events WHERE key IS NOT NULL ORDER BY id"):
+    for event in pg.run("SELECT store, key, from_state, to_state, cause FROM objectlink.events"
+                        " WHERE key IS NOT NULL AND to_state IS NOT NULL ORDER BY id"):
         stories[event.store, event.key].append(event)
     registry = {(row.store, row.key): row.state for row in pg.run(
         "SELECT s.name AS store, o.key, o.state FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id")}

@@ -8,6 +8,7 @@ import psycopg2.extras
 from psycopg2 import sql as composed
 
 from harness.sandbox import Server
+from harness.waiting import eventually
 
 # bytea as bytes: a memoryview is equal to nothing one would compare it with.
 _BYTEA_OID = 17
@@ -38,6 +39,28 @@ class Cluster(Server):
     def restart(self, mode="fast"):
         """mode "immediate" is a crash: no checkpoint, unflushed WAL is lost, recovery at the start."""
         self.call("restart", mode)
+
+    def backup(self):
+        """A base backup; needs archive_mode=on."""
+        self.call("backup")
+
+    def restore(self, point):
+        """Everything as of a restore point (pg_create_restore_point), from the backup and the WAL archived since."""
+        postgres = Database(self, self.superuser)
+        last = postgres.value("SELECT pg_walfile_name(pg_switch_wal())")
+        eventually(lambda: postgres.run("SELECT 1 FROM pg_stat_archiver WHERE last_archived_wal >= %s", last), what="the WAL is archived")
+        postgres.close()
+        self.call("restore", point)
+        eventually(lambda: not self._in_recovery(), what="the recovery has ended")
+
+    def _in_recovery(self):
+        postgres = Database(self, self.superuser)
+        try:
+            return postgres.value("SELECT pg_is_in_recovery()")
+        except psycopg2.OperationalError:
+            return True
+        finally:
+            postgres.close()
 
     def create_database(self, template="template0"):
         name = f"test_{next(self._numbers)}"

@@ -12,8 +12,9 @@ MISSING_CODES = {"404", "NoSuchKey", "NotFound"}
 
 
 class S3Server(Server):
-    def __init__(self):
-        super().__init__("s3")
+    def __init__(self, log=False):
+        """log: the server keeps a log of its operations (see store_log.py), at some cost."""
+        super().__init__("s3", *(["--log"] if log else []))
         self.endpoint = self.env["S3_ENDPOINT"]
         self.access_key = self.env["AWS_ACCESS_KEY_ID"]
         self.secret_key = self.env["AWS_SECRET_ACCESS_KEY"]
@@ -75,6 +76,25 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return [key for key in keys if own or not key.startswith(".objectlink/")]
+
+    # Versions
+
+    def set_versioning(self, status):
+        """"Enabled" or "Suspended"; there is no way back."""
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": status})
+
+    def versions(self, key=None, own=False):
+        """[(key, version id, content)] of every version, newest of a key first; content None for a delete marker."""
+        found = []
+        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=key or ""):
+            entries = [(entry, False) for entry in page.get("Versions", ())] + [(entry, True) for entry in page.get("DeleteMarkers", ())]
+            found += entries
+        found.sort(key=lambda entry: (entry[0]["Key"], -entry[0]["LastModified"].timestamp(), not entry[0]["IsLatest"]))
+        return [(entry["Key"], entry["VersionId"], None if marker else self._version(entry)) for entry, marker in found
+                if (key is None or entry["Key"] == key) and (own or not entry["Key"].startswith(".objectlink/"))]
+
+    def _version(self, entry):
+        return self.client.get_object(Bucket=self.name, Key=entry["Key"], VersionId=entry["VersionId"])["Body"].read()
 
     def listing(self):
         """{key: (size, etag)} of all objects but objectlink's own."""

@@ -187,6 +187,18 @@ const std::map<std::string, Operation> operations = {
                                                  .max_keys = line.value("max_keys", list_keys_max)});
       },
       [](auto& reply, auto&) { return shown(parse_list_objects_v2(reply), show_list); }}},
+    {"list_object_versions",
+     {[](auto& builder, auto& signing, auto& line) {
+        const std::string prefix = line.value("prefix", ""), key = line.value("key_marker", ""),
+                          version = line.value("version_id_marker", "");
+        return builder.list_object_versions(signing,
+                                            {.prefix = prefix, .key_marker = key, .version_id_marker = version});
+      },
+      [](auto& reply, auto&) {
+        return shown(parse_list_object_versions(reply), [](const VersionsPage& page) {
+          return Json{{"versions", page.versions.size()}};
+        });
+      }}},
     {"head_bucket",
      {[](auto& builder, auto& signing, auto&) { return builder.head_bucket(signing); },
       [](auto& reply, auto&) {

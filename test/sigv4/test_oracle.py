@@ -82,10 +82,11 @@ OPERATIONS = {
     "list_multipart_uploads": lambda dice: {"prefix": dice.key(), "key_marker": dice.key(), "upload_id_marker": dice.key()},
     "list_objects_v2": lambda dice: dice.choice([{"prefix": dice.key(), "start_after": dice.key()},
                                                  {"continuation_token": dice.key()}, {}]),
+    "list_object_versions": lambda dice: dice.choice([{"prefix": dice.key(), "key_marker": dice.key(), "version_id_marker": "v+1/="}, {}]),
     "head_bucket": lambda dice: {},
     "get_bucket_versioning": lambda dice: {},
 }
-WITHOUT_KEY = {"list_multipart_uploads", "list_objects_v2", "head_bucket", "get_bucket_versioning"}
+WITHOUT_KEY = {"list_multipart_uploads", "list_objects_v2", "list_object_versions", "head_bucket", "get_bucket_versioning"}
 
 
 def requests(operation):

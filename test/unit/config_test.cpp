@@ -152,8 +152,10 @@ TEST_F(ConfigTest, ATypingErrorInTheFileIsNoticed) {
 
 TEST_F(ConfigTest, AnUnquotedConnectionStringInTheFileIsNotCutShort) {
   const auto parsed = parse({"--config", write_file("dsn = host=db dbname=app\n")});
-  if (parsed.config) EXPECT_EQ(parsed.config->dsn, "host=db dbname=app");
-  else EXPECT_THAT(stderr_, HasSubstr("dsn"));
+  if (parsed.config)
+    EXPECT_EQ(parsed.config->dsn, "host=db dbname=app");
+  else
+    EXPECT_THAT(stderr_, HasSubstr("dsn"));
 }
 
 TEST_F(ConfigTest, FileHoldsAConnectionString) {
@@ -163,8 +165,8 @@ TEST_F(ConfigTest, FileHoldsAConnectionString) {
 }
 
 TEST_F(ConfigTest, AMalformedConnectionStringIsNotEchoed) {
-  for (const char* dsn : {"host=db password=hunter2 and more", "postgresql://u:hunter2@h/db?nonsense=and", "password='hunter2",
-                          "hunter2", "pass word=hunter2"}) {
+  for (const char* dsn : {"host=db password=hunter2 and more", "postgresql://u:hunter2@h/db?nonsense=and",
+                          "password='hunter2", "hunter2", "pass word=hunter2"}) {
     refuses({"--dsn", dsn}, "connection string is malformed");
     EXPECT_THAT(stderr_, Not(HasSubstr("hunter2"))) << dsn;
     EXPECT_THAT(stderr_, Not(HasSubstr("and"))) << dsn;
@@ -180,8 +182,9 @@ TEST_F(ConfigTest, WarnsOfAPasswordOthersCanRead) {
 
 TEST(Dsn, ShowsNoPassword) {
   EXPECT_EQ(redacted_dsn("host=db password='a b' dbname=app"), "password=*** dbname=app host=db");
-  EXPECT_THAT(redacted_dsn("postgresql://u:se%20cret@db:5433/app?sslpassword=alsosecret"),
-              testing::AllOf(HasSubstr("host=db"), HasSubstr("user=u"), HasSubstr("port=5433"), Not(HasSubstr("cret"))));
+  EXPECT_THAT(
+      redacted_dsn("postgresql://u:se%20cret@db:5433/app?sslpassword=alsosecret"),
+      testing::AllOf(HasSubstr("host=db"), HasSubstr("user=u"), HasSubstr("port=5433"), Not(HasSubstr("cret"))));
   EXPECT_EQ(redacted_dsn("nonsense"), "***");
   EXPECT_EQ(redacted_dsn(""), "");
   EXPECT_TRUE(dsn_has_password("postgresql://u:p@h/d"));

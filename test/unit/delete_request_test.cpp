@@ -62,6 +62,7 @@ TEST(DeleteOne, ASingleKeyTakesADeleteAndALook) {
   EXPECT_EQ(result.outcome, Outcome::gone);
   EXPECT_STREQ(result.cause, "delete");
   EXPECT_EQ(result.request_id, "tx");
+  EXPECT_EQ(result.proof, "HEAD 404");
 }
 
 TEST(DeleteOne, AKeyThatWasMissingIsGoneAllTheSame) {
@@ -304,6 +305,397 @@ TEST(DeleteMany, NothingToDeleteSendsNothing) {
   EXPECT_TRUE(errand.sent.empty());
 }
 
+// What the store is proved to do.
+
+std::vector<Work> numbered(int count, const std::string& version_id = {}) {
+  std::vector<Work> works;
+  for (int i = 0; i < count; ++i) works.push_back(deleting("k" + std::to_string(1000 + i), version_id));
+  return works;
+}
+std::string all_deleted(const std::vector<Work>& works) {
+  std::string entries;
+  for (const Work& work : works) entries += deleted(work.key);
+  return entries;
+}
+std::string listing(const std::string& inside) { return "<ListBucketResult>" + inside + "</ListBucketResult>"; }
+
+TEST(ProofByListing, OnePageProvesABatch) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities.list_order = Support::yes;
+  errand.store_traits.prefix = "k";
+  errand.answer(delete_result(all_deleted(numbered(40))));
+  errand.answer(replied(200, listing("<IsTruncated>false</IsTruncated>")));
+  delete_issued(errand, numbered(40));
+  errand.run();
+  EXPECT_THAT(errand.transcript(),
+              ElementsAre("POST /docs/?delete=",
+                          "GET /docs/?encoding-type=url&list-type=2&max-keys=1000&prefix=k&start-after=k100%2F~"));
+  ASSERT_EQ(errand.results.size(), 40u);
+  for (const Result& result : errand.results) {
+    EXPECT_EQ(result.outcome, Outcome::gone);
+    EXPECT_EQ(result.proof, "listing");
+    EXPECT_EQ(result.request_id, "tx-many");
+  }
+}
+
+TEST(ProofByListing, IsNotTriedWhereTheOrderIsNotProvedOrKeysAreFew) {
+  for (const auto& [count, order] : {std::pair{40, Support::unknown}, {40, Support::no}, {31, Support::yes}}) {
+    ScriptedErrand errand;
+    errand.store_traits.capabilities.list_order = order;
+    errand.answer(delete_result(all_deleted(numbered(count))));
+    for (int i = 0; i < count; ++i) errand.answer(replied(404));
+    delete_issued(errand, numbered(count));
+    errand.run();
+    EXPECT_EQ(errand.results.size(), static_cast<std::size_t>(count));
+    EXPECT_EQ(errand.results.front().proof, "HEAD 404");
+  }
+}
+
+TEST(ProofByListing, AFailedListingLeavesEveryKeyToALookAndTheStoreWell) {
+  for (const HttpReply& reply : {timed_out(), unreachable(), replied(403, error_xml("AccessDenied")), replied(500),
+                                 replied(200, "<html/>"), replied(200, listing("<IsTruncated>true</IsTruncated>"))}) {
+    ScriptedErrand errand;
+    errand.store_traits.capabilities.list_order = Support::yes;
+    errand.answer(delete_result(all_deleted(numbered(40))));
+    errand.answer(reply);
+    for (int i = 0; i < 40; ++i) errand.answer(replied(404));
+    delete_issued(errand, numbered(40));
+    errand.run();
+    EXPECT_EQ(errand.results.size(), 40u);
+    EXPECT_TRUE(errand.failures.empty());
+  }
+}
+
+TEST(ProofByListing, WhatItShowsIsLookedForAndStillThere) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities.list_order = Support::yes;
+  errand.answer(delete_result(all_deleted(numbered(40))));
+  errand.answer(
+      replied(200, listing("<IsTruncated>false</IsTruncated><Contents><Key>k1007</Key><Size>1</Size></Contents>")));
+  errand.answer(head_reply(1, "\"e\""));
+  delete_issued(errand, numbered(40));
+  errand.run();
+  EXPECT_EQ(errand.results.size(), 39u);
+  ASSERT_EQ(errand.failures.size(), 1u);
+  EXPECT_EQ(errand.failures[0].work.key, "k1007");
+  EXPECT_EQ(errand.failures[0].error.code, "StillThere");
+}
+
+TEST(ProofByListing, EachPageBeginsWhereTheOneBeforeEndedAndPoorOnesEndIt) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities.list_order = Support::yes;
+  errand.answer(delete_result(all_deleted(numbered(100))));
+  const std::string goes_on = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
+  errand.answer(replied(200, listing(goes_on + "<Contents><Key>k1039+</Key><Size>1</Size></Contents>")));
+  errand.answer(
+      replied(200, listing(goes_on + "<Contents><Key>k1049+</Key><Size>1</Size></Contents>")));  // 10 more only
+  for (int i = 0; i < 50; ++i) errand.answer(replied(404));
+  delete_issued(errand, numbered(100));
+  errand.run();
+  EXPECT_THAT(errand.transcript().at(2), testing::EndsWith("start-after=k104%2F~"));
+  EXPECT_EQ(errand.results.size(), 100u);
+}
+
+Capabilities conditional(bool together) {
+  Capabilities capabilities;
+  capabilities.conditional_delete = Support::yes;
+  capabilities.conditional_multi_delete = together ? Support::yes : Support::no;
+  return capabilities;
+}
+
+Work with_etag(std::string key, std::string etag) {
+  Work work = deleting(std::move(key));
+  work.etag = std::move(etag);
+  work.verified = true;
+  return work;
+}
+
+TEST(ConditionalDelete, NamesTheRecordedETagAsTheStoreTakesIt) {
+  for (const bool bare : {false, true}) {
+    ScriptedErrand errand;
+    errand.store_traits.capabilities = conditional(true);
+    errand.store_traits.capabilities.bare_etag = bare;
+    errand.answer(replied(204));
+    errand.answer(replied(404));
+    delete_issued(errand, {with_etag("k", "\"e\"")});
+    errand.run();
+    EXPECT_EQ(ScriptedErrand::header(errand.sent.at(0), "if-match"), bare ? "e" : "\"e\"");
+    EXPECT_EQ(errand.result().outcome, Outcome::gone);
+  }
+}
+
+TEST(ConditionalDelete, IsNotTriedWhereItIsNotProvedOrNothingIsKnown) {
+  for (const auto& [support, etag] :
+       {std::pair{Support::no, "\"e\""}, {Support::unknown, "\"e\""}, {Support::yes, ""}}) {
+    ScriptedErrand errand;
+    errand.store_traits.capabilities.conditional_delete = support;
+    errand.answer(replied(204));
+    errand.answer(replied(404));
+    delete_issued(errand, {with_etag("k", etag)});
+    errand.run();
+    EXPECT_EQ(ScriptedErrand::header(errand.sent.at(0), "if-match"), "(none)");
+  }
+}
+
+TEST(ConditionalDelete, SomebodyElsesObjectStaysAndShows) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities = conditional(true);
+  errand.answer(replied(412, error_xml("PreconditionFailed")));
+  errand.answer(head_reply(4, "\"other\""));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre("DELETE /docs/k", "HEAD /docs/k"));
+  EXPECT_EQ(errand.failure().error.code, "ObjectReplaced");
+  EXPECT_EQ(errand.failure().error.klass, ErrorClass::object);
+  EXPECT_FALSE(errand.failure().error.outcome_unknown);
+}
+
+TEST(ConditionalDelete, AStoreThatContradictsItselfIsAskedAgain) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities = conditional(true);
+  errand.answer(replied(412, error_xml("PreconditionFailed")));
+  errand.answer(head_reply(4, "\"e\""));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.klass, ErrorClass::conflict);
+}
+
+TEST(ConditionalDelete, WhatIsNotThereAnyMoreIsGone) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities = conditional(true);
+  errand.answer(replied(412, error_xml("PreconditionFailed")));
+  errand.answer(replied(404));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_EQ(errand.result().outcome, Outcome::gone);
+}
+
+TEST(ConditionalDelete, ARefusalWithoutOurConditionIsNoReplacement) {
+  ScriptedErrand errand;
+  errand.answer(replied(412, error_xml("PreconditionFailed")));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.klass, ErrorClass::conflict);
+}
+
+TEST(ConditionalDelete, ABatchNamesEachETagOnlyWhereThatIsProved) {
+  ScriptedErrand together;
+  together.store_traits.capabilities = conditional(true);
+  together.answer(delete_result(deleted("a") + refused("b", "PreconditionFailed")));
+  together.answer(head_reply(4, "\"other\""));
+  together.answer(replied(404));
+  delete_issued(together, {with_etag("a", "\"1\""), with_etag("b", "\"2\"")});
+  together.run();
+  EXPECT_THAT(*together.sent.at(0).body, HasSubstr("<Key>b</Key><ETag>\"2\"</ETag>"));
+  ASSERT_EQ(together.failures.size(), 1u);
+  EXPECT_EQ(together.failures[0].error.code, "ObjectReplaced");
+  EXPECT_THAT(keys(together.results), ElementsAre("a"));
+
+  ScriptedErrand singly;
+  singly.store_traits.capabilities = conditional(false);
+  for (int i = 0; i < 2; ++i) singly.answer(replied(204));
+  for (int i = 0; i < 2; ++i) singly.answer(replied(404));
+  delete_issued(singly, {with_etag("a", "\"1\""), with_etag("b", "\"2\"")});
+  singly.run();
+  EXPECT_THAT(singly.transcript(), ElementsAre("DELETE /docs/a", "DELETE /docs/b", "HEAD /docs/a", "HEAD /docs/b"));
+}
+
+TEST(DeleteMany, GoesSinglyWhereTheStoreCanNot) {
+  ScriptedErrand errand;
+  errand.store_traits.capabilities.multi_delete = Support::no;
+  for (int i = 0; i < 2; ++i) errand.answer(replied(204));
+  for (int i = 0; i < 2; ++i) errand.answer(replied(404));
+  delete_issued(errand, {deleting("a"), deleting("b")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre("DELETE /docs/a", "DELETE /docs/b", "HEAD /docs/a", "HEAD /docs/b"));
+}
+
+// Versioned buckets.
+
+const std::string list_k = "GET /docs/?encoding-type=url&max-keys=1000&prefix=k&versions=";
+HttpReply versions_listed(const std::string& inside, bool truncated = false) {
+  return replied(200, std::string("<ListVersionsResult><IsTruncated>") + (truncated ? "true" : "false") +
+                          "</IsTruncated>" + inside + "</ListVersionsResult>");
+}
+std::string listed(const std::string& key, const std::string& id, const std::string& etag = "e") {
+  return "<Version><Key>" + key + "</Key><VersionId>" + id + "</VersionId><ETag>\"" + etag +
+         "\"</ETag><Size>4</Size></Version>";
+}
+std::string listed_marker(const std::string& key, const std::string& id) {
+  return "<DeleteMarker><Key>" + key + "</Key><VersionId>" + id + "</VersionId></DeleteMarker>";
+}
+
+class Versioned : public testing::Test {
+ protected:
+  Versioned() { errand.store_traits.capabilities.versioning = Versioning::enabled; }
+  ~Versioned() override = default;
+  ScriptedErrand errand;
+};
+
+TEST_F(Versioned, TheVersionIsDeletedListedAndLookedFor) {
+  errand.answer(replied(204));
+  errand.answer(versions_listed(listed("k", "v0") + listed("kk", "v1")));
+  errand.answer(replied(404));
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre("DELETE /docs/k?versionId=v1", list_k, "HEAD /docs/k?versionId=v1"));
+  EXPECT_EQ(errand.result().proof, "version listing");
+  EXPECT_EQ(errand.result().versions_left, 1);
+}
+
+TEST_F(Versioned, OneThatIsStillListedIsNotGone) {
+  for (int round = 0; round < 5; ++round) {
+    errand.answer(replied(204));
+    errand.answer(versions_listed(listed("k", "v1")));
+  }
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.code, "StillThere");
+}
+
+TEST_F(Versioned, OneThatIsNotListedButThereIsNotGone) {
+  errand.answer(replied(204));
+  errand.answer(versions_listed(""));
+  errand.answer(head_reply(4, "\"e\""));
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.code, "StillThere");
+}
+
+TEST_F(Versioned, MarkersThatAreLeftAloneGo) {
+  errand.answer(replied(204));
+  errand.answer(versions_listed(listed_marker("k", "m1") + listed_marker("kk", "m2")));
+  errand.answer(replied(204));
+  errand.answer(versions_listed(listed_marker("kk", "m2")));
+  errand.answer(replied(404));
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_EQ(errand.transcript().at(2), "DELETE /docs/k?versionId=m1");
+  EXPECT_EQ(errand.result().versions_left, 0);
+}
+
+TEST_F(Versioned, AnUnknownVersionIsWrittenDownBeforeItIsDeleted) {
+  errand.answer(versions_listed(listed("k", "v2") + listed("k", "v1")));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), ElementsAre(list_k));
+  EXPECT_EQ(errand.result().outcome, Outcome::retry);
+  EXPECT_EQ(errand.result().version_id, "v2");
+  EXPECT_FALSE(errand.result().counted);
+}
+
+TEST_F(Versioned, ARefusedListingIsNoProofOfWhatIsNotKnown) {
+  errand.answer(replied(403, error_xml("AccessDenied")));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.code, "VersionsNotListed");
+  EXPECT_EQ(errand.failure().error.klass, ErrorClass::object);
+}
+
+TEST_F(Versioned, AKeyWithMoreVersionsThanAreLookedThroughIsNotCalledGone) {
+  for (int page = 0; page < 10; ++page)
+    errand.answer(versions_listed(listed("k", "x" + std::to_string(page), "other"), true));
+  delete_issued(errand, {with_etag("k", "\"e\"")});
+  errand.run();
+  EXPECT_EQ(errand.failure().error.code, "TooManyVersions");
+  EXPECT_THAT(errand.transcript().at(1), HasSubstr("key-marker=k&max-keys=1000&prefix=k&version-id-marker=x0"));
+}
+
+TEST_F(Versioned, AllGoWhereTheServerSaysSo) {
+  errand.store_traits.delete_all_versions = true;
+  errand.answer(replied(204));
+  errand.answer(versions_listed(listed_marker("k", "m") + listed("k", "v0") + listed("kk", "other")));
+  errand.answer(replied(204));
+  errand.answer(replied(204));
+  errand.answer(versions_listed(listed("kk", "other")));
+  errand.answer(replied(404));
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_THAT(errand.transcript(), testing::Not(testing::Contains(HasSubstr("other"))));
+  EXPECT_EQ(errand.result().versions_left, 0);
+}
+
+TEST_F(Versioned, ALostReplyLeavesTheOutcomeOpen) {
+  errand.answer(timed_out());
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_TRUE(errand.failure().error.outcome_unknown);
+}
+
+TEST_F(Versioned, AFailedLookAfterwardsDoesNot) {
+  errand.answer(replied(204));
+  errand.answer(timed_out());
+  delete_issued(errand, {deleting("k", "v1")});
+  errand.run();
+  EXPECT_FALSE(errand.failure().error.outcome_unknown);
+}
+
+TEST_F(Versioned, ABatchIsProvedByAListingOfVersions) {
+  errand.store_traits.capabilities.list_order = Support::yes;
+  errand.answer(delete_result(all_deleted(numbered(40, "v"))));
+  errand.answer(versions_listed(listed("k1003", "older") + listed("other", "x")));
+  errand.answer(versions_listed(listed("k1003", "older")));  // of that key alone
+  errand.answer(replied(404));
+  delete_issued(errand, numbered(40, "v"));
+  errand.run();
+  ASSERT_EQ(errand.results.size(), 40u);
+  for (const Result& result : errand.results) {
+    EXPECT_EQ(result.proof, "version listing");
+    EXPECT_EQ(result.versions_left.value_or(0), result.key == "k1003" ? 1 : 0);
+  }
+}
+
+TEST(BecameVersioned, AMarkerIsNoDeletion) {
+  for (const bool many : {false, true}) {
+    ScriptedErrand errand;
+    if (many)
+      errand.answer(
+          delete_result("<Deleted><Key>k</Key><DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>m</"
+                        "DeleteMarkerVersionId></Deleted>" +
+                        deleted("l")));
+    else
+      errand.answer(replied(204, {}, {{"x-amz-delete-marker", "true"}, {"x-amz-version-id", "m"}}));
+    errand.answer(replied(204));            // our marker
+    if (many) errand.answer(replied(404));  // the look for the other
+    errand.answer(versions_listed(listed("k", "null")));
+    std::vector<Work> works{with_etag("k", "\"e\"")};
+    if (many) works.push_back(deleting("l"));
+    delete_issued(errand, std::move(works));
+    errand.run();
+    EXPECT_EQ(errand.transcript().at(1), "DELETE /docs/k?versionId=m");
+    ASSERT_FALSE(errand.results.empty());
+    EXPECT_EQ(errand.results.back().key, "k");
+    EXPECT_EQ(errand.results.back().outcome, Outcome::retry);
+    EXPECT_EQ(errand.results.back().version_id, "null");
+  }
+}
+
+// Looked at once more, because an upload may have arrived after its deletion.
+
+Work watched() {
+  Work work = deleting("k");
+  work.sha256 = sha256("ours");
+  return work;
+}
+
+TEST(DeleteWatched, OnlyWhatCarriesOurDigestIsDeleted) {
+  ScriptedErrand foreign;
+  foreign.answer(head_reply(4, "\"e\""));
+  delete_issued(foreign, {watched()});
+  foreign.run();
+  EXPECT_THAT(foreign.transcript(), ElementsAre("HEAD /docs/k"));
+  EXPECT_EQ(foreign.result().outcome, Outcome::gone);
+  EXPECT_EQ(foreign.result().error->code, "ObjectExists");
+
+  ScriptedErrand ours;
+  ours.answer(head_reply(4, "\"e\"", {{std::string(sha256_metadata_header), hex(sha256("ours"))}}));
+  ours.answer(replied(204));
+  ours.answer(replied(404));
+  delete_issued(ours, {watched()});
+  ours.run();
+  EXPECT_THAT(ours.transcript(), ElementsAre("HEAD /docs/k", "DELETE /docs/k", "HEAD /docs/k"));
+}
+
 // Content that waits for an upload which was never proved, under a key that the caller chose.
 Work unproved(const std::string& content, bool chosen_key = true) {
   Work work = deleting("k");
@@ -316,7 +708,8 @@ Work unproved(const std::string& content, bool chosen_key = true) {
 }
 
 HttpReply sight(const std::string& content) {
-  return replied(200, {}, {{"content-length", std::to_string(content.size())}, {"etag", '"' + hex(md5(content)) + '"'}});
+  return replied(200, {},
+                 {{"content-length", std::to_string(content.size())}, {"etag", '"' + hex(md5(content)) + '"'}});
 }
 
 TEST(DeleteUnproved, SomebodyElsesObjectIsLeft) {
@@ -328,6 +721,7 @@ TEST(DeleteUnproved, SomebodyElsesObjectIsLeft) {
     EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k"));
     EXPECT_EQ(errand.result().outcome, Outcome::gone);
     EXPECT_EQ(errand.result().error->code, "ObjectExists");
+    EXPECT_EQ(errand.result().proof, "");
   }
 }
 
@@ -351,6 +745,7 @@ TEST(DeleteUnproved, NothingThereIsGone) {
   errand.run();
   EXPECT_THAT(errand.transcript(), ElementsAre("HEAD /docs/k", "HEAD /docs/"));
   EXPECT_EQ(errand.result().outcome, Outcome::gone);
+  EXPECT_EQ(errand.result().proof, "HEAD 404");
   EXPECT_FALSE(errand.result().error);
 }
 

@@ -112,7 +112,8 @@ TEST(Redact, NamesWithoutCaseAndWithDashes) {
   for (const char* name : {"password", "PGPASSWORD", "X-Amz-Signature", "aws_session_token", "SecretAccessKey"}) {
     EXPECT_TRUE(is_secret_name(name)) << name;
   }
-  for (const char* name : {"key", "store", "access", "etag", "request_id", "ref"}) EXPECT_FALSE(is_secret_name(name)) << name;
+  for (const char* name : {"key", "store", "access", "etag", "request_id", "ref"})
+    EXPECT_FALSE(is_secret_name(name)) << name;
 }
 
 TEST(Redact, LeavesOtherTextAlone) {

@@ -242,6 +242,60 @@ TEST(ListPage, DecodesOnlyWhatIsSaidToBeEncoded) {
   EXPECT_FALSE(page->in_order);
 }
 
+std::string versions_result(const std::string& inside, const std::string& root = "ListVersionsResult") {
+  return "<" + root + "><EncodingType>url</EncodingType>" + inside + "</" + root + ">";
+}
+const std::string two_versions =
+    "<IsTruncated>false</IsTruncated>"
+    "<DeleteMarker><Key>a%20b</Key><VersionId>m</VersionId><IsLatest>true</IsLatest></DeleteMarker>"
+    "<Version><Key>a%20b</Key><VersionId>v</VersionId><IsLatest>false</IsLatest><ETag>&quot;e&quot;</ETag><Size>7</"
+    "Size></Version>";
+
+TEST(VersionsPage, ReadsVersionsAndMarkersInTheirOrder) {
+  for (const char* root : {"ListVersionsResult", "ListVersionResult"}) {
+    const auto page = parse_list_object_versions(replied(200, versions_result(two_versions, root)));
+    ASSERT_TRUE(page) << root;
+    ASSERT_EQ(page->versions.size(), 2u);
+    EXPECT_EQ(page->versions[0].key, "a b");
+    EXPECT_TRUE(page->versions[0].is_marker);
+    EXPECT_TRUE(page->versions[0].is_latest);
+    EXPECT_FALSE(page->versions[1].is_marker);
+    EXPECT_EQ(page->versions[1].version_id, "v");
+    EXPECT_EQ(page->versions[1].size, 7);
+    EXPECT_EQ(page->versions[1].etag, "\"e\"");
+    EXPECT_TRUE(page->in_order);
+    EXPECT_FALSE(page->truncated);
+  }
+}
+
+TEST(VersionsPage, ACutPageIsNoPage) {
+  const std::string whole = versions_result(two_versions);
+  for (std::size_t length = 0; length < whole.size(); ++length)
+    expect_unknown(parse_list_object_versions(replied(200, whole.substr(0, length))));
+}
+
+TEST(VersionsPage, WhatDoesNotAddUpIsNoPage) {
+  for (const std::string& inside :
+       {std::string(), std::string("<IsTruncated>true</IsTruncated>"),
+        std::string("<IsTruncated>false</IsTruncated><Version><Key>k</Key><VersionId>v</VersionId></Version>"),
+        std::string("<IsTruncated>false</IsTruncated><Version><Key>k</Key><Size>1</Size></Version>"),
+        std::string("<IsTruncated>false</IsTruncated><DeleteMarker><VersionId>v</VersionId></DeleteMarker>"),
+        std::string(
+            "<IsTruncated>false</IsTruncated><Version><Key>%zz</Key><VersionId>v</VersionId><Size>1</Size></Version>")})
+    expect_unknown(parse_list_object_versions(replied(200, versions_result(inside))));
+  expect_unknown(parse_list_object_versions(replied(200, error_xml("InternalError"))));
+  EXPECT_EQ(parse_list_object_versions(replied(404, error_xml("NoSuchBucket"))).error().klass, ErrorClass::store);
+}
+
+TEST(VersionsPage, FallingKeysShow) {
+  const auto page = parse_list_object_versions(replied(
+      200, versions_result(
+               "<IsTruncated>false</IsTruncated><Version><Key>b</Key><VersionId>v</VersionId><Size>1</Size></Version>"
+               "<Version><Key>a</Key><VersionId>v</VersionId><Size>1</Size></Version>")));
+  ASSERT_TRUE(page);
+  EXPECT_FALSE(page->in_order);
+}
+
 TEST(ListPage, AnEmptyBucketIsAnEmptyPage) {
   const auto page = parse_list_objects_v2(
       replied(200, list_start + "<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"));

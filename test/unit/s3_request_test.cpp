@@ -234,6 +234,32 @@ TEST_F(S3Request, ListingsStartAfterAKeyOrGoOnWithAToken) {
               testing::EndsWith("/docs/?continuation-token=t%2B%2F%3D&encoding-type=url&list-type=2&max-keys=1000"));
 }
 
+TEST_F(S3Request, VersionsAreListedFromAKeyAndAVersion) {
+  EXPECT_THAT(builder_.list_object_versions(signing_, {}).url,
+              testing::EndsWith("/docs/?encoding-type=url&max-keys=1000&versions="));
+  EXPECT_THAT(
+      builder_
+          .list_object_versions(signing_,
+                                {.prefix = "a b", .key_marker = "a b/", .version_id_marker = "v+1", .max_keys = 2})
+          .url,
+      testing::EndsWith(
+          "/docs/?encoding-type=url&key-marker=a%20b%2F&max-keys=2&prefix=a%20b&version-id-marker=v%2B1&versions="));
+}
+
+TEST_F(S3Request, ADeletionMayDependOnAnETag) {
+  EXPECT_EQ(header(builder_.delete_object(signing_, "k", {}, "\"e\""), "if-match"), "\"e\"");
+  const HttpRequest many = builder_.delete_objects(signing_, {{"a", {}, "\"e<\""}, {"b", {}, {}}});
+  EXPECT_THAT(*many.body,
+              HasSubstr("<Object><Key>a</Key><ETag>\"e&lt;\"</ETag></Object><Object><Key>b</Key></Object>"));
+}
+
+TEST_F(S3Request, AChecksumIsSentThoughTheStoreIsNotKnownToTakeIt) {
+  PutObject put{.key = "k", .body = body("x")};
+  EXPECT_EQ(header(builder_.put_object(signing_, put), "x-amz-checksum-sha256"), "(none)");
+  put.checksum = sha256("y");
+  EXPECT_EQ(header(builder_.put_object(signing_, put), "x-amz-checksum-sha256"), base64(sha256("y")));
+}
+
 TEST_F(S3Request, BucketRequestsAndCopies) {
   EXPECT_EQ(builder_.head_bucket(signing_).url, "http://127.0.0.1:9000/docs/");
   EXPECT_EQ(builder_.head_bucket(signing_).method, "HEAD");

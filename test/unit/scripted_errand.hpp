@@ -92,6 +92,11 @@ class ScriptedErrand final : public Errand {
     sent.push_back(std::move(request));
   }
 
+  void destroy(Transport::Build build, Transport::Done done) override {
+    send(true, std::move(build), std::move(done));
+    destroying.push_back(sent.back().method + " " + sent.back().url.substr(endpoint.size()));
+  }
+
   std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) override {
     const auto found = content.find(key);
     if (found == content.end() || offset > std::ssize(found->second)) return {};
@@ -105,20 +110,27 @@ class ScriptedErrand final : public Errand {
     bucket_known = true;
   }
 
+  void store_failed(const S3Error& error) override { store_failures.push_back(error); }
+
   void settle_error(const Work& work, const char* cause, const S3Error& error) override {
     failures.push_back({work, cause, error});
   }
 
   bool bucket_is_known() const override { return bucket_known; }
 
+  const StoreTraits& traits() const override { return store_traits; }
+
   static constexpr std::string_view endpoint = "http://127.0.0.1:9000";
 
   bool bucket_known = false;
+  StoreTraits store_traits;
   std::map<std::string, std::string> content;  // by key: what waits in the database
   std::vector<HttpRequest> sent;
   std::vector<Result> results;
   std::vector<Failure> failures;
-  int answers = 0;  // how often the store was said to be well
+  std::vector<S3Error> store_failures;
+  std::vector<std::string> destroying;  // of the transcript: what was sent as removing something
+  int answers = 0;                      // how often the store was said to be well
 
  private:
   const Credentials credentials_{.access_key_id = "AKID", .secret_access_key = Secret("secret")};

@@ -161,6 +161,8 @@ TEST(StoreOptions, HasTheDefaultsOfTheManual) {
   EXPECT_EQ(options.orphan_grace, 24h);
   EXPECT_EQ(options.concurrency, 32U);
   EXPECT_EQ(options.max_attempts, 10U);
+  EXPECT_EQ(options.delete_limit, 100'000U);
+  EXPECT_EQ(options.delete_limit_share, 50U);
   EXPECT_EQ(options.part_size_bytes, 8U * 1024 * 1024);
   EXPECT_EQ(options.multipart_threshold_bytes, 16U * 1024 * 1024);
 }
@@ -180,6 +182,8 @@ TEST(StoreOptions, ReadsAllOptions) {
                                      {"retention", "1 day 12 hours"},
                                      {"orphan_grace", "0"},
                                      {"max_attempts", "1000"},
+                                     {"delete_limit", "1000000000"},
+                                     {"delete_limit_share", "100"},
                                      {"ca_file", "/etc/ssl/my ca.pem"}});
   EXPECT_EQ(options.endpoint, "https://s3.example.com:9000");
   EXPECT_EQ(options.bucket, "docs-2024.x");
@@ -195,6 +199,8 @@ TEST(StoreOptions, ReadsAllOptions) {
   EXPECT_EQ(options.retention, 36h);
   EXPECT_EQ(options.orphan_grace, 0s);
   EXPECT_EQ(options.max_attempts, 1000U);
+  EXPECT_EQ(options.delete_limit, 1'000'000'000U);
+  EXPECT_EQ(options.delete_limit_share, 100U);
   EXPECT_EQ(options.ca_file, "/etc/ssl/my ca.pem");
 }
 
@@ -236,9 +242,9 @@ TEST(StoreOptions, NamesTheValidOptionsForAnUnknownOne) {
     ASSERT_TRUE(problem) << name;
     EXPECT_EQ(problem->fault, OptionFault::unknown);
     EXPECT_EQ(problem->option, name);
-    for (const char* valid :
-         {"endpoint", "bucket", "prefix", "region", "path_style", "credentials", "connect_timeout", "request_timeout",
-          "concurrency", "part_size", "multipart_threshold", "retention", "orphan_grace", "max_attempts", "ca_file"})
+    for (const char* valid : {"endpoint", "bucket", "prefix", "region", "path_style", "credentials", "connect_timeout",
+                              "request_timeout", "concurrency", "part_size", "multipart_threshold", "retention",
+                              "orphan_grace", "max_attempts", "ca_file", "delete_limit", "delete_limit_share"})
       EXPECT_THAT(problem->hint, HasSubstr(valid));
   }
 }

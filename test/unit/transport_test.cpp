@@ -310,6 +310,31 @@ TEST_F(TransportTest, AFailureMakesRoomForTheNext) {
   EXPECT_EQ(server.requests().size(), 5u);  // none of them repeated
 }
 
+TEST_F(TransportTest, DestroyingRequestsNeedTheStoresOwnLeaseToo) {
+  LoopbackServer server(ok);
+  transport_.configure(1, connection_to(server));
+  const auto destroy = [this] {
+    replies_.clear();
+    transport_.submit(1, true, remove(), keep(), true);
+    finish();
+    return replies_.at(0).failure;
+  };
+  EXPECT_EQ(destroy(), HttpFailure::too_late);  // none was ever given
+  EXPECT_EQ(exchange(1, true, remove()).failure, HttpFailure::none);
+  transport_.set_bounds(1, {.destroys = steady_clock::now() + 1h});
+  EXPECT_EQ(destroy(), HttpFailure::none);
+  transport_.set_lease(steady_clock::now());  // the session's counts as well
+  EXPECT_EQ(destroy(), HttpFailure::too_late);
+  transport_.set_lease(steady_clock::now() + 1h);
+  transport_.set_bounds(1, {.destroys = steady_clock::now()});
+  EXPECT_EQ(destroy(), HttpFailure::too_late);
+  // Fenced: nothing that changes anything, looks go on.
+  transport_.set_bounds(1, {.changes = steady_clock::time_point::min(), .destroys = steady_clock::now() + 1h});
+  EXPECT_EQ(destroy(), HttpFailure::too_late);
+  EXPECT_EQ(exchange(1, true, remove()).failure, HttpFailure::too_late);
+  EXPECT_EQ(exchange(1, false, head()).failure, HttpFailure::none);
+}
+
 TEST_F(TransportTest, WithoutALeaseNothingIsChanged) {
   const LoopbackServer server(ok);
   WakeUp replied;

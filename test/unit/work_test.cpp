@@ -60,6 +60,7 @@ TEST(WorkJson, WhatIsKnownIsThere) {
   result.sha256_hex = "00ff";
   result.content_type = "text/plain";
   result.request_id = "tx";
+  result.proof = "HEAD 404";
   result.retry_after = 1500ms;
   result.counted = true;
   EXPECT_EQ(written(result), (json{{"key", "a/b"},
@@ -74,7 +75,19 @@ TEST(WorkJson, WhatIsKnownIsThere) {
                                    {"version_id", "v1"},
                                    {"sha256", "00ff"},
                                    {"content_type", "text/plain"},
-                                   {"request_id", "tx"}}));
+                                   {"request_id", "tx"},
+                                   {"proof", "HEAD 404"}}));
+}
+
+TEST(WorkJson, AProofIsTold) {
+  Result result = plain();
+  result.proof = "listing";
+  result.versions_left = 0;
+  result.put_unknown = true;
+  const json item = written(result);
+  EXPECT_EQ(item.at("proof"), "listing");
+  EXPECT_EQ(item.at("versions_left"), 0);
+  EXPECT_EQ(item.at("put_unknown"), true);
 }
 
 TEST(WorkJson, LargeSizesStayExact) {

@@ -1,0 +1,42 @@
+-- Goal: a TRUNCATE says nothing of an object whose deletion is issued: what comes to lie under its key later is somebody else's.
+-- Method: the walk over a truncated relation meets an object at each step of its deletion.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set ECHO none
+\set include :abs_srcdir '/sql/include/daemon.sql'
+\i :include
+\set ECHO all
+CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref);
+SELECT daemon.start();
+SELECT objectlink.attach('document', 'file') > 0, daemon.walk();
+CREATE PROCEDURE daemon.unlink(p_key text) LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO document VALUES (1, objectlink.storage_ref('docs', p_key));
+  PERFORM daemon.apply();
+  PERFORM daemon.settle(p_key, 'stored', '{"size": 1}');
+  DELETE FROM document;
+  PERFORM daemon.apply();
+END $$;
+
+-- Issued: the walk passes it by, so that nothing is left to be applied when it is gone
+CALL daemon.unlink('k');
+SELECT daemon.condemn();
+SELECT daemon.issue();
+TRUNCATE document;
+SELECT daemon.apply(), daemon.walk();
+SELECT daemon.settle('k', 'gone');
+SELECT daemon.apply();
+SELECT key, state FROM objectlink.object;
+SELECT from_state, to_state, cause FROM objectlink.event WHERE key = 'k' ORDER BY id;
+
+-- Condemned only: it may still go back, so it is looked at again
+CALL daemon.unlink('k2');
+SELECT daemon.condemn();
+TRUNCATE document;
+SELECT daemon.apply(), daemon.walk();
+SELECT * FROM daemon.issue();
+SELECT daemon.apply();
+SELECT key, state, last_error FROM objectlink.object;
+
+SET client_min_messages = warning;
+DROP TABLE document;
+CALL daemon.finish();
