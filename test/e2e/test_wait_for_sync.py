@@ -33,6 +33,8 @@ def test_waits_for_what_a_walk_appended_where_the_drainer_does_not_look_at_once(
     call("SELECT objectlink.apply_outbox($outbox, '(0,0)', 10)")
     assert docs.state("k") == "unlinked"
     always(waiter.is_alive, 0.5)
+    call("SELECT objectlink.marker_state($store)")
+    call("SELECT objectlink.confirm_marker($store, objectlink.begin_marker($store) ->> 'nonce', 'etag', true)")
     call("SELECT objectlink.condemn($store, '{k}')")
     call("SELECT objectlink.issue($store, '{k}', 0)")
     call("""SELECT objectlink.settle($store, '[{"key": "k", "state": "deleting", "attempts": 0, "outcome": "gone", "cause": "delete"}]')""")
