@@ -22,6 +22,10 @@ http {{
   default_type application/octet-stream;
   server {{
     listen 127.0.0.1:{port};
+    # It holds no ownership marker, and keeps none: what is measured needs no lease. A 200 for it would fence the store.
+    location /bench/.objectlink/ {{
+      return 404;
+    }}
     location / {{
       add_header ETag '"6d0bb00954ceb7fbee436bb55a8397a9"';
       return 200 "{content}";
