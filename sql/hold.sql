@@ -81,11 +81,41 @@ SELECT * FROM objectlink.release_deletions('docs', held_reason => 'audit', dry_r
 SELECT * FROM objectlink.release_deletions('docs', held_reason => 'other');
 SELECT * FROM objectlink.release_deletions('docs', held_reason => 'audit', prefix => 'b');
 SELECT * FROM objectlink.release_deletions('docs');
-SELECT count(*) FROM objectlink.object WHERE held_reason IS NOT NULL;
+SELECT count(*) FROM objectlink.object WHERE admin_hold IS NOT NULL;
 SELECT * FROM objectlink.release_deletions('docs', held_reason => 'audit', at_most => 1);
 SELECT * FROM objectlink.release_deletions('docs', held_reason => 'audit', reason => 'audit is over');
 :waits
 :decisions
+
+-- A hold hides no other one: what a drop has left stays held when the admin's hold ends, whichever came first, or came after the mark
+CALL daemon.forget();
+CREATE TABLE annex (file objectlink.storage_ref);
+SELECT objectlink.attach('annex', 'file') > 0, daemon.walk();
+SELECT daemon.link('{h/before,h/marked}', 'annex');
+SELECT * FROM objectlink.hold_deletions('docs', key => 'h/before', reason => 'audit');
+DELETE FROM annex WHERE file = 's3://docs/h/marked';
+SELECT daemon.apply();
+SELECT daemon.condemn();
+INSERT INTO document (file) VALUES ('s3://docs/h/other');
+DROP TABLE annex;
+SELECT daemon.apply(), daemon.walk() > 0;
+-- as if what the drop and another policy say of it had been applied after the mark
+UPDATE objectlink.object SET held_reason = 'table annex was dropped', keep_until = now() + interval '1 day' WHERE key = 'h/marked';
+SELECT daemon.issue();
+CREATE VIEW daemon.reasons AS SELECT key, state, due, regexp_replace(held_reason, ' by .*', '') AS held_reason, admin_hold FROM daemon.waits WHERE key <> 'h/other';
+SELECT * FROM daemon.reasons ORDER BY key;
+SELECT held FROM objectlink.hold_deletions('docs', key => 'h/marked', reason => 'audit');
+SELECT * FROM objectlink.release_deletions('docs', held_reason => 'audit');
+SELECT * FROM daemon.reasons ORDER BY key;
+SELECT daemon.condemn();
+-- one reason at a time, in either order
+SELECT held FROM objectlink.hold_deletions('docs', prefix => 'h/', reason => 'audit');
+SELECT objectlink.release_deletions('docs', held_reason => held_reason) FROM objectlink.object WHERE key = 'h/before';
+SELECT * FROM daemon.reasons ORDER BY key;
+SELECT * FROM objectlink.release_deletions('docs', prefix => 'h/');
+SELECT * FROM daemon.reasons ORDER BY key;
+SELECT * FROM objectlink.release_deletions('docs', prefix => 'h/');
+SELECT * FROM daemon.reasons ORDER BY key;
 
 -- What a policy keeps is released by its key or in so many words, not along with a prefix
 CALL daemon.forget();

@@ -40,20 +40,22 @@ CREATE TABLE objectlink.object (
   -- A request to delete it may be on its way: it will never again be said to be there.
   CONSTRAINT object_issued CHECK (issued_at IS NULL OR state = 'deleting'),
   -- What is held is not due. While it is 'deleting' it was found to be held after it was condemned, and goes back.
-  CONSTRAINT object_held CHECK (held_reason IS NULL OR state = 'unlinked' AND due_at IS NULL OR state = 'deleting' AND issued_at IS NULL)
+  CONSTRAINT object_held CHECK (held_reason IS NULL OR state = 'unlinked' AND due_at IS NULL OR state = 'deleting' AND issued_at IS NULL),
+  CONSTRAINT object_admin_hold CHECK (admin_hold IS NULL OR state <> 'unlinked' OR due_at IS NULL)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 -- What waits to be deleted has an index of its own: while a store's deletions are held or braked there may be millions
 -- of them, due and not to be touched, and all other work must be found without reading through them.
 CREATE INDEX object_due ON objectlink.object (store_id, due_at) WHERE due_at IS NOT NULL AND state <> 'unlinked';
 CREATE INDEX object_unlinked ON objectlink.object (store_id, due_at) WHERE state = 'unlinked';
 CREATE INDEX object_held ON objectlink.object (store_id, held_reason) WHERE held_reason IS NOT NULL;
+CREATE INDEX object_admin_hold ON objectlink.object (store_id, admin_hold) WHERE admin_hold IS NOT NULL;
 CREATE INDEX object_trouble ON objectlink.object (store_id, state)
   WHERE state IN ('failed', 'missing', 'corrupt') OR state = 'unlinked' AND last_error IS NOT NULL OR state = 'deleting' AND attempts > 0;
 COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be and what was last proved of it';
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
 COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest statement known to have unlinked it';
-COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it; NULL: it is not held';
+COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it, for a reason of its own: its policy, or a drop. An admin''s hold is another one, and neither ends with the other';
 COMMENT ON COLUMN objectlink.object.keep_until IS 'not deleted before, as the policies of all attachments say that linked it and no longer do; infinity: kept; -infinity: a person has decided, and no policy is asked again';
 COMMENT ON COLUMN objectlink.object.admin_hold IS 'why an admin holds it, linked or not, until it is released';
 COMMENT ON COLUMN objectlink.object.linked_by IS 'the attachments by which rows link it, if there are several; NULL: at most attachment_id does';

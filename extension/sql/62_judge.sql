@@ -20,11 +20,12 @@ COMMENT ON COLUMN objectlink.answer.dropped IS 'attachments that a drop ended; g
 COMMENT ON COLUMN objectlink.answer.busy IS 'for a walk after a drop: refs of which the outbox will tell more';
 
 CREATE TYPE objectlink.change AS (
-  key text, from_state text, to_state text, held_reason text, kept_until timestamptz, linked_by int[], was_linked_by int[],
+  key text, from_state text, to_state text, held_reason text, held boolean, kept_until timestamptz, linked_by int[], was_linked_by int[],
   attachment_id int, was_attachment_id int, put boolean, role oid, unlink_at timestamptz, reservation interval, cause text,
   hold text, told boolean, vanished boolean, later boolean,
   unlinked_by text, unlinked_via int, unlinked_relation text, unlinked_act text, unlinked_row jsonb);
 COMMENT ON TYPE objectlink.change IS 'what becomes of one key in the registry';
+COMMENT ON COLUMN objectlink.change.held IS 'for that reason, or by an admin: it does not fall due';
 COMMENT ON COLUMN objectlink.change.hold IS 'why it is to be held from now on: its link was dropped, or vanished';
 COMMENT ON COLUMN objectlink.change.told IS 'held because its link had vanished without a word, and now a row''s word came after all';
 COMMENT ON COLUMN objectlink.change.vanished IS 'a row linked it since it was found unlinked, and is gone again';
@@ -198,7 +199,7 @@ BEGIN
     ), outcome AS (
       SELECT n.*,
              CASE WHEN n.to_state = 'unlinked'
-                  THEN coalesce(n.admin_hold, CASE WHEN n.kept_until = 'infinity' THEN objectlink.keep_text() END,
+                  THEN coalesce(CASE WHEN n.kept_until = 'infinity' THEN objectlink.keep_text() END,
                                 CASE WHEN n.from_state = 'unlinked' AND NOT n.told THEN n.was_held_reason END, n.hold)
                   -- Found after it was condemned; no request is issued for it then.
                   WHEN n.to_state = 'deleting' AND n.issued_at IS NULL THEN coalesce(n.was_held_reason, n.hold) END AS held_reason,
@@ -215,7 +216,7 @@ BEGIN
       -- What an old row says of a key that is not ours is not taken over, and so never deleted.
       WHERE n.known OR objectlink.key_is_ours(v_prefix, n.key)
     )
-    SELECT o.key, o.from_state, o.to_state, o.held_reason, o.kept_until, CASE WHEN cardinality(o.links) > 1 THEN o.links END, o.was_linked_by,
+    SELECT o.key, o.from_state, o.to_state, o.held_reason, o.held_reason IS NOT NULL OR o.admin_hold IS NOT NULL, o.kept_until, CASE WHEN cardinality(o.links) > 1 THEN o.links END, o.was_linked_by,
            coalesce(o.attachment_id, CASE WHEN o.linked THEN NULL ELSE o.was_attachment_id END, (o.touched).attachment_id), o.was_attachment_id,
            (o.touched).put, o.role, (o.touched).unlink_at, o.reservation, o.cause, o.hold, o.told,
            (o.touched).unlink AND NOT o.asked_only OR (o.touched).link,

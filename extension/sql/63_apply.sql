@@ -91,7 +91,7 @@ BEGIN
                                    unlinked_relation, unlinked_act, unlinked_row, keep_until, held_reason, due_at)
     SELECT c.store_id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.linked_by, c.unlink_at, c.unlinked_by, c.unlinked_via,
            c.unlinked_relation, c.unlinked_act, c.unlinked_row, c.kept_until, c.held_reason,
-           CASE WHEN c.held_reason IS NOT NULL THEN NULL
+           CASE WHEN c.held THEN NULL
                 WHEN c.to_state = 'unlinked' THEN greatest(c.kept_until, clock_timestamp() + c.reservation)
                 WHEN c.to_state = 'reserved' THEN clock_timestamp() + objectlink.reservation_time()
                 ELSE clock_timestamp() END
@@ -103,7 +103,7 @@ BEGIN
         unlinked_at = greatest(o.unlinked_at, c.unlink_at), unlinked_by = c.unlinked_by, unlinked_via = c.unlinked_via,
         unlinked_relation = c.unlinked_relation, unlinked_act = c.unlinked_act, unlinked_row = c.unlinked_row,
         keep_until = c.kept_until, held_reason = c.held_reason, linked_by = c.linked_by,
-        due_at = CASE WHEN c.held_reason IS NOT NULL THEN NULL
+        due_at = CASE WHEN c.held THEN NULL
                       WHEN c.to_state = 'unlinked' THEN greatest(c.kept_until, clock_timestamp() + c.reservation)
                       WHEN c.to_state = 'pending' THEN clock_timestamp() END
     FROM change c
@@ -120,10 +120,10 @@ BEGIN
         unlinked_row = CASE WHEN c.later THEN c.unlinked_row ELSE o.unlinked_row END,
         due_at = CASE WHEN c.put AND c.to_state = 'pending' THEN clock_timestamp()
                       WHEN c.to_state <> 'unlinked' THEN o.due_at
-                      WHEN c.held_reason IS NOT NULL THEN NULL
+                      WHEN c.held THEN NULL
                       ELSE greatest(o.due_at, c.kept_until, CASE WHEN c.told OR c.reservation > interval '0' THEN clock_timestamp() + c.reservation END) END,
         -- Held now for a reason, and no longer because a try has to be repeated.
-        last_error = CASE WHEN c.to_state = 'unlinked' AND (c.reservation > interval '0' OR c.held_reason IS NOT NULL OR c.kept_until > clock_timestamp())
+        last_error = CASE WHEN c.to_state = 'unlinked' AND (c.reservation > interval '0' OR c.held OR c.kept_until > clock_timestamp())
                           THEN NULL ELSE o.last_error END
     FROM change c
     WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state

@@ -68,7 +68,7 @@ BEGIN
   -- Not deleted here: it goes the way of every unlinked object, which asks the rows once more.
   WITH expired AS (
     UPDATE objectlink.object o
-    SET state = 'unlinked', since = clock_timestamp(), held_reason = o.admin_hold, due_at = CASE WHEN o.admin_hold IS NULL THEN clock_timestamp() END, unlinked_act = 'never linked'
+    SET state = 'unlinked', since = clock_timestamp(), due_at = CASE WHEN o.admin_hold IS NULL THEN clock_timestamp() END, unlinked_act = 'never linked'
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'reserved'
       AND coalesce(o.due_at, 'infinity') <= clock_timestamp()  -- see condemn()

@@ -80,8 +80,8 @@ BEGIN
   PERFORM FROM objectlink.store s WHERE s.id = p_store FOR NO KEY UPDATE;
   WITH changed AS (
     UPDATE objectlink.object o
-    SET state = 'unlinked', since = clock_timestamp(), last_error = CASE WHEN o.held_reason IS NULL THEN p_reason END,
-        due_at = CASE WHEN o.held_reason IS NULL THEN clock_timestamp() + p_retry_ms * interval '1 ms' END
+    SET state = 'unlinked', since = clock_timestamp(), last_error = CASE WHEN o.held_reason IS NULL AND o.admin_hold IS NULL THEN p_reason END,
+        due_at = CASE WHEN o.held_reason IS NULL AND o.admin_hold IS NULL THEN clock_timestamp() + p_retry_ms * interval '1 ms' END
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'deleting' AND o.issued_at IS NULL
     RETURNING o.key, o.attachment_id, o.held_reason

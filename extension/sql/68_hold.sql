@@ -54,8 +54,9 @@ BEGIN
   WITH changed AS (
     UPDATE objectlink.object o
     SET state = 'unlinked', since = clock_timestamp(), last_error = NULL,
-        held_reason = coalesce(o.admin_hold, CASE WHEN o.keep_until = 'infinity' THEN objectlink.keep_text() END),
-        due_at = CASE WHEN o.admin_hold IS NULL THEN nullif(greatest(o.keep_until, clock_timestamp()), 'infinity') END
+        -- Also what was found of it after the mark: its link was dropped.
+        held_reason = CASE WHEN o.keep_until = 'infinity' THEN objectlink.keep_text() ELSE o.held_reason END,
+        due_at = CASE WHEN o.admin_hold IS NULL AND o.held_reason IS NULL THEN nullif(greatest(o.keep_until, clock_timestamp()), 'infinity') END
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key AND o.state = 'deleting' AND o.issued_at IS NULL
     RETURNING o.key, o.attachment_id
@@ -139,7 +140,7 @@ BEGIN
       CROSS JOIN LATERAL (SELECT i.key, i.state, i.issued_at FROM objectlink.object i WHERE i.store_id = v_store AND i.key = w.key OFFSET 0) AS o;
     IF NOT dry_run THEN
       UPDATE objectlink.object o
-      SET admin_hold = v_reason, held_reason = CASE WHEN o.state = 'unlinked' THEN v_reason END,
+      SET admin_hold = v_reason,
           due_at = CASE WHEN o.state <> 'unlinked' THEN o.due_at END,
           last_error = CASE WHEN o.state <> 'unlinked' THEN o.last_error END
       FROM (SELECT v_store AS store_id, k AS key FROM unnest(v_keys) k OFFSET 0) w
@@ -177,25 +178,29 @@ BEGIN
     v_keys := ARRAY(SELECT o.key FROM objectlink.object o
                     WHERE o.store_id = v_store AND (o.held_reason IS NOT NULL OR o.admin_hold IS NOT NULL)
                       AND (key IS NULL OR o.key = key) AND (prefix IS NULL OR o.key ^@ prefix)
-                      AND CASE WHEN held_reason IS NOT NULL THEN coalesce(o.held_reason, o.admin_hold) = held_reason
+                      AND CASE WHEN held_reason IS NOT NULL THEN held_reason IN (o.held_reason, o.admin_hold)
                                ELSE key IS NOT NULL OR o.admin_hold IS NOT NULL OR o.held_reason <> objectlink.keep_text() END
                     ORDER BY o.key LIMIT at_most FOR UPDATE);
     released := cardinality(v_keys);
     IF NOT dry_run THEN
-      -- One reason at a time: behind an admin's hold, what a policy keeps is still kept.
+      -- One reason at a time: behind an admin's hold, what a policy keeps or a drop has left is still held.
       WITH judged AS MATERIALIZED (
-        SELECT v_store AS store_id, i.key, i.admin_hold IS NOT NULL AND i.keep_until = 'infinity' AS kept,
+        SELECT v_store AS store_id, i.key, r.admin_hold, r.own_reason,
                greatest(nullif(i.keep_until, 'infinity'), clock_timestamp(),
                         objectlink.kept_until('delete', a.retention, a.detached_at IS NOT NULL, v_retention, i.wanted_since)) AS due_at
         FROM unnest(v_keys) AS w (key)
         CROSS JOIN LATERAL (SELECT * FROM objectlink.object j WHERE j.store_id = v_store AND j.key = w.key OFFSET 0) AS i
         LEFT JOIN objectlink.attachment a ON a.id = i.attachment_id
+        CROSS JOIN LATERAL (SELECT CASE WHEN held_reason IS NOT NULL THEN nullif(i.admin_hold, held_reason) END AS admin_hold,
+                                   CASE WHEN held_reason IS NOT NULL THEN nullif(i.held_reason, held_reason)
+                                        WHEN i.admin_hold IS NOT NULL THEN i.held_reason END AS own_reason) r
       )
       UPDATE objectlink.object o
-      SET admin_hold = NULL,
-          held_reason = CASE WHEN o.state = 'unlinked' AND j.kept THEN objectlink.keep_text() END,
-          keep_until = CASE WHEN o.state = 'unlinked' AND NOT j.kept THEN '-infinity' ELSE o.keep_until END,
-          due_at = CASE WHEN o.state <> 'unlinked' THEN o.due_at WHEN NOT j.kept THEN j.due_at END
+      SET admin_hold = j.admin_hold,
+          held_reason = j.own_reason,
+          -- As long as another reason holds it, nobody has decided yet about what its policies say.
+          keep_until = CASE WHEN o.state = 'unlinked' AND j.admin_hold IS NULL AND j.own_reason IS NULL THEN '-infinity' ELSE o.keep_until END,
+          due_at = CASE WHEN o.state <> 'unlinked' THEN o.due_at WHEN j.admin_hold IS NULL AND j.own_reason IS NULL THEN j.due_at END
       FROM judged j WHERE o.store_id = j.store_id AND o.key = j.key;
     END IF;
   END IF;

@@ -41,10 +41,12 @@ FROM objectlink.switched_off_trigger t JOIN objectlink.attachment a ON a.id = t.
 -- Held for a reason of its own: by an admin, or because its rows were dropped. What a policy keeps is not a problem.
 CREATE VIEW objectlink.problem_held AS
 SELECT 'note' AS severity, s.name AS store, 'objects held' AS what,
-       format('%s objects: %s', h.count, h.held_reason) AS detail, NULL::timestamptz AS since,
-       format('if they may go: SELECT objectlink.release_deletions(%L, held_reason => %L)', s.name, h.held_reason) AS remedy
-FROM (SELECT o.store_id, o.held_reason, count(*) FROM objectlink.object o
-      WHERE o.held_reason IS NOT NULL AND o.held_reason <> objectlink.keep_text() GROUP BY 1, 2) h
+       format('%s objects: %s', h.count, h.reason) AS detail, NULL::timestamptz AS since,
+       format('if they may go: SELECT objectlink.release_deletions(%L, held_reason => %L)', s.name, h.reason) AS remedy
+FROM (SELECT o.store_id, o.held_reason AS reason, count(*) FROM objectlink.object o
+      WHERE o.held_reason IS NOT NULL AND o.held_reason <> objectlink.keep_text() GROUP BY 1, 2
+      UNION ALL SELECT o.store_id, o.admin_hold, count(*) FROM objectlink.object o
+      WHERE o.admin_hold IS NOT NULL AND o.state = 'unlinked' GROUP BY 1, 2) h
 JOIN objectlink.store s ON s.id = h.store_id;
 
 CREATE VIEW objectlink.problem_object AS
