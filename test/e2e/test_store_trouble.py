@@ -46,6 +46,8 @@ def assert_waits(documents, code, *words):
 
 
 def assert_resumes(documents, daemon):
+    # A fence is seen as soon as the server is altered, perhaps before the daemon has its session.
+    eventually(lambda: documents.pg.run("SELECT 1 FROM objectlink.workers"), what="the daemon is at work")
     session = documents.pg.value("SELECT id FROM objectlink.workers")
     documents.sync()
     assert consistency(documents.pg).status == "ok"

@@ -1,5 +1,6 @@
-"""How do tests start the servers of test/sandbox? Each gets a folder directly below /tmp, or in memory where there is
+"""How do tests start the servers of test/sandbox? Each gets a folder near the root of /tmp, or in memory where there is
 plenty: sockets need short paths, and the account that runs PostgreSQL must be able to enter it."""
+import contextlib
 import os
 import shlex
 import shutil
@@ -12,10 +13,28 @@ SANDBOX = ROOT / "test" / "sandbox"
 START_SECONDS_MAX = 180
 MEMORY = "/dev/shm"
 MEMORY_BYTES_MIN = 4 << 30
+# Where servers get their folders, if somebody takes away what is left there: see place_for_servers().
+PLACE_VARIABLE = "OBJECTLINK_TEST_SERVERS"
+
+
+@contextlib.contextmanager
+def place_for_servers():
+    """A folder whose servers are gone at the end, also those of a test process that was killed."""
+    place = Path(tempfile.mkdtemp(prefix="objectlink.", dir=_place()))
+    place.chmod(0o755)
+    try:
+        yield place
+    finally:
+        for folder in place.glob("objectlink-*.*"):
+            kind = folder.name.removeprefix("objectlink-").partition(".")[0]
+            subprocess.run([SANDBOX / kind, "remove", folder], stdin=subprocess.DEVNULL, timeout=START_SECONDS_MAX, check=False)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _place():
     """A run makes and removes a hundred databases of a thousand files each; a disk needs longer for that than the tests."""
+    if PLACE_VARIABLE in os.environ:
+        return os.environ[PLACE_VARIABLE]
     try:
         free = os.statvfs(MEMORY)
     except OSError:
