@@ -102,6 +102,7 @@ bool OwnedStore::turn(Time now, Mood mood) {
   bool progress = settle_results(now);
   if (status_changed_) record_status();
   known_.record(context_.database);
+  if (mood == Mood::stopping && is_quiet() && !health_.is_paused()) progress |= ownership_.close();
   if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
   // While the store is paused only a probe may ask it anything; who comes first may be the marker's.
   if (!health_.is_paused() || now >= *health_.paused_until())

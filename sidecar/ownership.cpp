@@ -107,7 +107,8 @@ void Ownership::reload(std::string prefix, bool seat_check) {
 
 bool Ownership::needs_lease(Time now, bool wanted, bool in_use) const {
   if (wanted) return now >= lease_begun_ + renew_after || now >= lease_until_;
-  return in_use && (suspect_ || !state_.confirmed);
+  // After a restore or a promotion nobody should have to find out by his first deletion what the marker says of it.
+  return suspect_ || (in_use && !state_.confirmed);
 }
 
 bool Ownership::turn(Time now, bool wanted, bool in_use) {
@@ -138,6 +139,16 @@ bool Ownership::turn(Time now, bool wanted, bool in_use) {
   return false;
 }
 
+bool Ownership::close() {
+  if (busy_ || is_fenced() || !lease_used_ || !known_) return false;
+  release();
+  return true;
+}
+
+// A store that refuses no late write would let us overwrite a successor: there only a lease that has not run out says that
+// nobody has come in between.
+bool Ownership::may_write_over_known(Time now) const { return known_ && (conditional_ != false || now < lease_until_); }
+
 std::optional<Ownership::Time> Ownership::next_turn(Time now, bool wanted, bool in_use) const {
   if (busy_) return std::nullopt;  // a reply ends the wait
   if (is_fenced()) return state_.looked ? std::nullopt : std::optional(retry_at_);
@@ -150,7 +161,7 @@ std::optional<Ownership::Time> Ownership::next_turn(Time now, bool wanted, bool 
 void Ownership::start() {
   busy_ = true;
   claim_ = {};
-  if (known_) {
+  if (may_write_over_known(steady_clock::now())) {
     // Renewed: whoever came in between makes the write fail.
     claim_.seen = *known_;
     claim_.checked = true;
@@ -172,9 +183,11 @@ void Ownership::look() {
 // Deletions are over: written once more, so that a database restored to a moment before any of them has a smaller epoch, and
 // whoever takes over has not to wait.
 void Ownership::release() {
-  busy_ = true;
+  const bool may_write = may_write_over_known(steady_clock::now());
   lease_used_ = false;
   lease_until_ = {};
+  if (!may_write) return known_.reset();
+  busy_ = true;
   claim_ = {};
   claim_.seen = *known_;
   known_.reset();

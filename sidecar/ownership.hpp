@@ -45,8 +45,10 @@ class Ownership {
   void reload(std::string prefix, bool seat_check);
 
   // Claims or renews where it is needed. wanted: something is to be deleted. in_use: the store has work of any kind, so its
-  // place is claimed once. True if something was begun. Throws DatabaseError.
+  // place is claimed once. By itself only where the database is another one than before. True if something was begun. Throws DatabaseError.
   bool turn(Time now, bool wanted, bool in_use);
+  // The daemon stops, and nothing is under way: as after a time without deletions. True if something was begun. Throws DatabaseError.
+  bool close();
   // When it has something to do by itself; given the same needs.
   std::optional<Time> next_turn(Time now, bool wanted, bool in_use) const;
 
@@ -76,6 +78,7 @@ class Ownership {
   using Seen = std::function<void(const MarkerSighting&)>;
 
   bool needs_lease(Time now, bool wanted, bool in_use) const;
+  bool may_write_over_known(Time now) const;
   void start();
   void look();
   void release();

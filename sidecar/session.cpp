@@ -56,9 +56,10 @@ int Session::run() {
                 .integer(0, 0);
   log::info("session.started", "connected and at work",
             {{"worker", worker_}, {"server", database.server_description()}});
+  bool done = false;  // --once, and nothing is left to do: it stops as after a signal
   while (true) {
     const Time now = steady_clock::now();
-    const bool stopping = stop_.requested();
+    const bool stopping = done || stop_.requested();
     health_.heartbeat();
     context_.transport.set_lease(database.last_round_trip_start() + lease);
     if (now >= next_refresh_) {
@@ -73,8 +74,8 @@ int Session::run() {
       continue;
     }
     if (stopping && (is_quiet() || now >= stop_.deadline())) break;
-    if (context_.config.once && nothing_due_ && is_quiet()) break;
-    wait(now);
+    done = context_.config.once && nothing_due_ && is_quiet();
+    if (!done) wait(now);
   }
   const bool quiet = is_quiet();
   const bool stuck = std::any_of(stores_.begin(), stores_.end(), [](const auto& store) {

@@ -525,6 +525,60 @@ def test_a_daemon_killed_between_epoch_and_marker(documents, proxy, daemon):
     documents.assert_in_step(marks_held=True)
 
 
+def deleted_one(documents):
+    documents.put(["a", "b"])
+    documents.sync()
+    documents.delete(["a"])
+    documents.sync()
+    eventually(lambda: marker(documents.bucket)["lease_ms"] > 0)
+    return marker(documents.bucket)["epoch"]
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["a signal", "--once"])
+def test_a_clean_stop_ends_the_lease(documents, make_daemon, once):
+    """Whoever takes over need not wait, and a database restored to before the last deletion has a smaller epoch."""
+    daemon = make_daemon(name="daemon")
+    epoch = deleted_one(documents)
+    if once:
+        assert daemon.stop() == 0
+        documents.delete(["b"])
+        assert daemon.run_once() == 0
+    else:
+        assert daemon.stop() == 0
+    last = marker(documents.bucket)
+    assert last["lease_ms"] == 0 and last["epoch"] > epoch
+    assert last["epoch"] == documents.pg.value("SELECT epoch FROM objectlink.markers")
+    daemon.start()
+    documents.delete(documents.linked_keys())
+    documents.sync()
+    documents.assert_in_step(marks_held=True)
+
+
+@pytest.mark.parametrize("fault", ["reply lost, no effect", "reply lost after the effect", "503", "412 that means nothing"])
+def test_a_stop_that_cannot_end_the_lease(documents, proxy, daemon, fault):
+    """It is a courtesy: a store in trouble neither delays the stop nor confuses the next daemon."""
+    deleted_one(documents)
+    before = len(proxy.operations(path=MARKERS))
+    FAULTS[fault](proxy, method="PUT", path=MARKERS)
+    assert daemon.stop(30) == 0
+    tries = proxy.operations(path=MARKERS)[before:]
+    assert len(tries) == 1 and tries[0].fault
+    daemon.start()
+    documents.delete(["b"])
+    documents.sync()
+    assert documents.pg.value("SELECT count(*) FROM objectlink.markers WHERE fence IS NOT NULL") == 0
+    documents.assert_in_step(marks_held=True)
+
+
+def test_a_daemon_that_deleted_nothing_stops_without_a_word(documents, proxy, daemon):
+    documents.put(["a"])
+    documents.sync()
+    eventually(lambda: documents.bucket.exists(MARKER))
+    before = len(proxy.operations(path=MARKERS))
+    daemon.stop()
+    assert len(proxy.operations(path=MARKERS)) == before
+
+
 def test_no_deletion_without_the_marker(documents, proxy, daemon):
     """The store is well but for the marker: uploads go on, deletions wait, and it is said why."""
     proxy.answer(403, code="AccessDenied", method="PUT", path=MARKERS, times=None)
