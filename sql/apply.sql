@@ -285,6 +285,8 @@ TRUNCATE objectlink.event;
 DELETE FROM document WHERE id = 2;
 INSERT INTO document VALUES (4, 's3://docs/new');
 SELECT objectlink.append_outbox('P', 's3://docs/reserved', NULL);
+-- nor can it be seen that this one is linked: it is believed, or what a row links would be held as lost
+SELECT objectlink.append_outbox('L', 's3://docs/far', NULL);
 -- the row of this one is where nobody can look
 ALTER TABLE document DISABLE TRIGGER ALL;
 DELETE FROM document WHERE id = 3;

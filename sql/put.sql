@@ -140,15 +140,30 @@ SELECT daemon.settle('expired', 'gone');
 :objects
 SELECT ref FROM objectlink.payload ORDER BY ref;
 -- Put again while it waits to be deleted: a row has its time to come and link it, whether the bytes are there or wait
-INSERT INTO document VALUES (4, 's3://docs/there'), (5, 's3://docs/waits');
+INSERT INTO document VALUES (4, 's3://docs/there'), (5, 's3://docs/waits'), (6, 's3://docs/there'), (7, 's3://docs/waits');
 SELECT daemon.apply();
 SELECT daemon.settle('there', 'stored', jsonb_build_object('size', 5, 'sha256', encode(sha256('there'), 'hex')));
+DELETE FROM document WHERE id > 5;
+CREATE TEMP TABLE read_later AS SELECT * FROM objectlink.outbox;
+TRUNCATE objectlink.outbox;
 DELETE FROM document WHERE id > 3;
 SELECT daemon.apply();
 SELECT key, state, due FROM daemon.objects WHERE key IN ('there', 'waits') ORDER BY key;
+-- the deletion of the one was tried before, and blocked
+SELECT daemon.claim();
+SELECT objectlink.condemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{there}');
+SELECT objectlink.uncondemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{there}', 0, 'blocked');
 SELECT objectlink.put('docs', k::bytea, key => k) FROM unnest('{there,waits}'::text[]) k;
 SELECT daemon.apply();
 SELECT key, state, due FROM daemon.objects WHERE key IN ('there', 'waits') ORDER BY key;
+SELECT key, last_error FROM objectlink.object WHERE key IN ('there', 'waits') ORDER BY key;
+-- who hands it over is not who unlinked it; and another row's unlink, read only now, takes nothing of that time away, or the
+-- object would be gone when the row comes
+SELECT key, unlinked_act FROM objectlink.object WHERE key IN ('there', 'waits') ORDER BY key;
+INSERT INTO objectlink.outbox SELECT * FROM read_later;
+SELECT daemon.apply();
+SELECT key, state, due FROM daemon.objects WHERE key IN ('there', 'waits') ORDER BY key;
+DROP TABLE read_later;
 SELECT daemon.condemn();
 INSERT INTO document VALUES (4, 's3://docs/there'), (5, 's3://docs/waits');
 SELECT daemon.apply();

@@ -219,6 +219,40 @@ SELECT objectlink.alter_attachment('long', 'file', retention => '1 hour') > 0;
 SELECT daemon.condemn();
 :kept
 ALTER SERVER docs OPTIONS (DROP retention);
+-- it counts from when a row was last seen to link it: who goes back to yesterday finds that row, and must find its object
+CALL daemon.forget();
+SELECT daemon.link('{plain}', '{x}');
+DELETE FROM plain;
+SELECT daemon.apply();
+UPDATE objectlink.object SET wanted_since = wanted_since - interval '40 days', keep_until = keep_until - interval '40 days', due_at = due_at - interval '40 days';
+INSERT INTO plain VALUES (1, 's3://docs/x');
+DELETE FROM plain;
+SELECT daemon.apply();
+ALTER SERVER docs OPTIONS (ADD retention '30 days');
+SELECT daemon.condemn();
+:kept
+ALTER SERVER docs OPTIONS (DROP retention);
+
+-- A deletion was tried, and blocked; then another row's unlink is read, and its policy keeps the object: nothing is repeated any
+-- more, so nothing is reported, and nobody waits for it
+CALL daemon.forget();
+SELECT objectlink.alter_attachment('brief', 'file', on_unlink => 'delete') > 0, objectlink.alter_attachment('long', 'file', retention => '0') > 0,
+       objectlink.alter_attachment('archive', 'file', on_unlink => 'delete') > 0;
+SELECT daemon.link('{brief,plain}', '{at-once}'), daemon.link('{long,plain}', '{days}'), daemon.link('{archive,plain}', '{for-ever}');
+SELECT objectlink.alter_attachment('long', 'file', retention => '30 days') > 0, objectlink.alter_attachment('archive', 'file', on_unlink => 'keep') > 0;
+DELETE FROM brief; DELETE FROM long; DELETE FROM archive;
+CREATE TEMP TABLE read_later AS SELECT * FROM objectlink.outbox;
+TRUNCATE objectlink.outbox;
+DELETE FROM plain;
+SELECT daemon.apply();
+SELECT daemon.condemn();
+SELECT objectlink.uncondemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{at-once,days,for-ever}', 60000, 'blocked');
+INSERT INTO objectlink.outbox SELECT * FROM read_later;
+SELECT daemon.apply();
+SELECT o.last_error, k.* FROM daemon.kept k JOIN objectlink.object o USING (key) ORDER BY key;
+SELECT what, detail FROM objectlink.problems WHERE what = 'deletions wait';
+SELECT what, key FROM objectlink.unsettled(pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp()) WHERE key IS NOT NULL;
+DROP TABLE read_later;
 
 -- Detached: of its own policy and the store's the more careful; unknown: the store's
 CALL daemon.forget();

@@ -76,7 +76,14 @@ SELECT daemon.refused($$SELECT objectlink.adopt_store(NULL)$$);
 ALTER SERVER docs OPTIONS (ADD concurrency '7', SET endpoint 'http://127.0.0.1:0001');
 SELECT store, status FROM objectlink.consistency WHERE store = 'docs';
 
--- Fenced by the daemon: looks go on, deletions and uploads stay due
+-- Fenced by the daemon: looks go on, deletions and uploads stay due. Also one whose request was sent and not answered: sent once
+-- more it could destroy what is another database's by now
+INSERT INTO document VALUES (4, 's3://docs/sent');
+SELECT daemon.apply(), daemon.settle('sent', 'stored');
+DELETE FROM document WHERE id = 4;
+SELECT daemon.apply(), daemon.claim();
+SELECT objectlink.condemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{sent}');
+SELECT daemon.issue(), daemon.settle('sent', 'unknown', '{"retry_ms": 0}');
 INSERT INTO document VALUES (3, objectlink.put('docs', 'x', key => 'waits'));
 SELECT daemon.apply();
 SELECT objectlink.fence_store(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), 'foreign', NULL) LIKE 'The place belongs to another database%';

@@ -154,7 +154,7 @@ BEGIN
       GROUP BY (t).ref
     ), heard AS MATERIALIZED (
       SELECT objectlink.key((t).ref) AS key, t AS touched, l.ref IS NOT NULL AS seen, l.attachment_id, p.keep_until, l.linked_by,
-             l.ref IS NULL AND objectlink.speaker_is_lost(t, p_answer) AS lost,
+             objectlink.speaker_is_lost(t, p_answer) AS lost,
              (t).by_walk AND (t).relids IS NULL AND NOT (t).link AS asked_only
       FROM unnest(p_touched) t LEFT JOIN link l ON l.ref OPERATOR(pg_catalog.=) (t).ref
       LEFT JOIN promise p ON p.ref OPERATOR(pg_catalog.=) (t).ref

@@ -42,8 +42,6 @@ BEGIN
     INSERT INTO objectlink.scan (attachment_id, kind, role, at, image)
     SELECT DISTINCT ON (g.attachment_id) g.attachment_id, 'unlink', g.role, g.at, g.image
     FROM gone g WHERE g.op = 'T'
-      -- Not for what was dropped after that: a walk that holds its objects sees to all of them.
-      AND NOT EXISTS (SELECT FROM objectlink.attachment d WHERE d.id = g.attachment_id AND d.dropped IS NOT NULL)
     ORDER BY g.attachment_id, g.at DESC, g.tid DESC
   )
   SELECT count(*), max(g.tid),
@@ -128,7 +126,7 @@ BEGIN
     FROM change c
     WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
       AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR c.linked_by IS DISTINCT FROM c.was_linked_by
-           OR c.held_reason IS DISTINCT FROM o.held_reason OR c.later OR c.told
+           OR c.held_reason IS DISTINCT FROM o.held_reason OR c.later
            OR (c.put AND c.to_state IN ('pending', 'unlinked')) OR (c.vanished AND c.to_state = 'unlinked')
            -- Still linked by another row: what this one's policy has promised counts when that one goes.
            OR (c.kept_until > clock_timestamp() AND c.kept_until > coalesce(o.keep_until, '-infinity')))

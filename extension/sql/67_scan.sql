@@ -84,7 +84,7 @@ DECLARE
   v_touched objectlink.touched[];
 BEGIN
   taken := 0;
-  -- Dropped after it was truncated: the walk that holds its objects sees to all of them.
+  -- Dropped after it was truncated, or before that was even applied: the walk that holds its objects sees to all of them.
   IF p_scan.hold IS NULL AND EXISTS (SELECT FROM objectlink.attachment a WHERE a.id = p_scan.attachment_id AND a.dropped IS NOT NULL) THEN
     RETURN;
   END IF;
