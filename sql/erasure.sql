@@ -153,6 +153,16 @@ RESET ROLE;
 SELECT daemon.apply(), daemon.walk();
 SELECT daemon.erase();
 SELECT key, relation, column_name, row_key, act, unlinked_by, unlinked_at >= :'began' AS began FROM objectlink.erasures WHERE act = 'truncate' ORDER BY id;
+-- what a row had unlinked before keeps that row: a TRUNCATE after it has taken nothing from it
+CALL daemon.store('{before}');
+SET ROLE objectlink_test_user;
+SELECT drop_document(1);
+RESET ROLE;
+SELECT daemon.apply();
+TRUNCATE document;
+SELECT daemon.apply(), daemon.walk();
+SELECT daemon.erase();
+SELECT key, row_key, act, unlinked_by FROM objectlink.erasures WHERE key = 'before';
 -- handed over and never linked; linked for a moment
 SELECT objectlink.put('docs', 'x', key => 'never');
 BEGIN;
@@ -183,8 +193,9 @@ DELETE FROM document;
 SELECT daemon.erase();
 SELECT key, relation, column_name, row_key FROM objectlink.erasures WHERE key LIKE 'two%' ORDER BY id;
 -- Two rows let it go, and what is read first is not what came first: the later one is named, or the record would blame the wrong
-\set let_go 'CALL daemon.store(''{order}''); INSERT INTO other VALUES (''x'', ''s3://docs/order''); SELECT daemon.apply(); SET ROLE objectlink_test_user; SELECT drop_document(1); RESET ROLE; UPDATE other SET thumb = NULL;'
-\set blamed 'SELECT unlinked_by = current_user::text AS me, a.column_name, unlinked_relation, unlinked_act, unlinked_row FROM objectlink.object JOIN objectlink.attachment a ON a.id = unlinked_via WHERE key = ''order'';'
+\set let_go 'CALL daemon.store(''{order}''); INSERT INTO other VALUES (''x'', ''s3://docs/order''); SELECT daemon.apply(); SET ROLE objectlink_test_user; SELECT drop_document(1); RESET ROLE; UPDATE other SET thumb = NULL; DROP TABLE IF EXISTS said; CREATE TEMP TABLE said AS SELECT max(at) AS last FROM objectlink.outbox;'
+\set blamed 'SELECT unlinked_by = current_user::text AS me, unlinked_at = last AS last, a.column_name, unlinked_relation, unlinked_act, unlinked_row FROM objectlink.object JOIN objectlink.attachment a ON a.id = unlinked_via, said WHERE key = ''order'';'
+SET client_min_messages = warning;
 :let_go
 SELECT taken FROM objectlink.apply_outbox(daemon.epoch(0), '(0,0)', 1);
 :blamed
@@ -202,7 +213,8 @@ SELECT daemon.apply();
 :blamed
 SELECT daemon.erase();
 DELETE FROM other;
-DROP TABLE read_later;
+DROP TABLE read_later, said;
+RESET client_min_messages;
 -- a column that can't be asked: the row is remembered until it can
 CALL daemon.store('{doubt}');
 DELETE FROM document;

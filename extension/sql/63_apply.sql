@@ -126,7 +126,7 @@ BEGIN
     FROM change c
     WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
       AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR c.linked_by IS DISTINCT FROM c.was_linked_by
-           OR c.held_reason IS DISTINCT FROM o.held_reason OR c.later
+           OR c.held_reason IS DISTINCT FROM o.held_reason
            OR (c.put AND c.to_state IN ('pending', 'unlinked')) OR (c.vanished AND c.to_state = 'unlinked')
            -- Still linked by another row: what this one's policy has promised counts when that one goes.
            OR (c.kept_until > clock_timestamp() AND c.kept_until > coalesce(o.keep_until, '-infinity')))
