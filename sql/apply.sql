@@ -232,6 +232,24 @@ SELECT daemon.walk();
 SELECT count(*) FROM objectlink.scan;
 SELECT daemon.apply();
 :objects
+-- a walk that can't go on does not hold up the others, and when it can, it is no problem any more
+CREATE TABLE locked (file objectlink.storage_ref); CREATE TABLE free (file objectlink.storage_ref);
+INSERT INTO locked VALUES ('s3://docs/l1'), ('s3://docs/l2'); INSERT INTO free VALUES ('s3://docs/f1');
+SELECT objectlink.attach('locked', 'file') > 0, objectlink.attach('free', 'file') > 0;
+CREATE ROLE objectlink_test_owner;
+ALTER TABLE locked OWNER TO objectlink_test_owner;
+REVOKE ALL ON locked FROM objectlink_test_owner;
+SELECT objectlink.scan_step(daemon.epoch(0), 1), objectlink.scan_step(daemon.epoch(0), 1);
+SELECT what, detail FROM objectlink.problems WHERE what LIKE '%walk%';
+SELECT ref FROM daemon.outbox ORDER BY ref;
+GRANT SELECT ON locked TO objectlink_test_owner;
+SELECT objectlink.scan_step(daemon.epoch(0), 1), objectlink.scan_step(daemon.epoch(0), 1);
+SELECT what, detail FROM objectlink.problems WHERE what LIKE '%walk%';
+SELECT daemon.walk();
+SELECT ref FROM daemon.outbox ORDER BY ref;
+DROP TABLE locked, free;
+DROP ROLE objectlink_test_owner;
+TRUNCATE objectlink.scan, objectlink.outbox;
 DROP TABLE legacy, doomed_column, leaving;
 DELETE FROM document;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan;
@@ -336,6 +354,21 @@ SELECT daemon.apply();
 SELECT daemon.refused($$CALL objectlink.wait_for_sync('0')$$);
 TRUNCATE objectlink.object;
 CALL objectlink.wait_for_sync('0');
+
+-- An idle daemon also sees a walk, a deletion, a fence: what it did not see would wait until something else wakes it
+TRUNCATE objectlink.outbox;
+INSERT INTO page VALUES ('s3://docs/idle');
+SELECT daemon.apply();
+TRUNCATE page;
+SELECT taken FROM objectlink.apply_outbox(daemon.epoch(0), '(0,0)', 100);
+SELECT outbox FROM objectlink.look('{}', '(1000,0)');
+SELECT daemon.walk(), daemon.apply();
+SELECT key, state FROM objectlink.object;
+SELECT outbox, due_in_ms FROM objectlink.look(ARRAY[daemon.store_id('docs')], '(1000,0)');
+SELECT daemon.claim();
+SELECT settings FROM objectlink.look('{}', '(1000,0)') \gset
+SELECT objectlink.fence_store(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), 'missing', NULL) IS NOT NULL;
+SELECT settings <> :'settings' FROM objectlink.look('{}', '(1000,0)');
 
 SET client_min_messages = warning;
 DROP TABLE document, page;

@@ -192,6 +192,33 @@ SELECT objectlink.append_outbox('U', 's3://other/x', NULL);
 SELECT daemon.apply();
 SELECT daemon.condemn('other');
 SELECT store, status FROM objectlink.consistency ORDER BY store;
+-- nor released or counted with it, and nothing is allowed that was not due yet when a person looked
+UPDATE objectlink.store SET braked_at = now(), brake_reason = 'too many', window_begun = 3, window_allowed = 0;
+SELECT objectlink.uncount_deletions(daemon.store_id('docs'), 5);
+UPDATE objectlink.object SET due_at = now() + interval '1 day' WHERE state = 'unlinked' AND store_id = daemon.store_id('docs');
+SELECT * FROM objectlink.release_brake('docs');
+SELECT name, braked_at IS NOT NULL AS braked, window_begun, window_allowed FROM objectlink.store ORDER BY name;
+-- What is taken back after its hour is over does not make room for more
+CALL daemon.forget();
+SELECT objectlink.uncount_deletions(daemon.store_id('docs'), 5);
+:brake
+-- What falls due while the window lasts is counted, every few seconds; what is not due yet is not; and an hour is over by itself
+ALTER SERVER docs OPTIONS (ADD delete_limit '50');
+CALL daemon.stored('l', 200);
+CALL daemon.unlink('l', 10);
+SELECT daemon.begin_deleting();
+CALL daemon.unlink('l', 45);
+UPDATE objectlink.object SET due_at = now() + interval '1 hour' WHERE state = 'unlinked';
+UPDATE objectlink.object SET due_at = now() WHERE key = (SELECT min(key) FROM objectlink.object WHERE state = 'unlinked');
+UPDATE objectlink.store SET due_counted_at = due_counted_at - interval '6 seconds';
+SELECT daemon.begin_deleting();
+UPDATE objectlink.object SET due_at = now() WHERE state = 'unlinked';
+UPDATE objectlink.store SET due_counted_at = due_counted_at - interval '6 seconds';
+SELECT daemon.begin_deleting(1);
+:brake
+UPDATE objectlink.store SET window_at = window_at - interval '61 minutes', braked_at = NULL, brake_reason = NULL;
+SELECT daemon.begin_deleting();
+:brake
 
 SET client_min_messages = warning;
 CALL daemon.drop_server('other');

@@ -116,6 +116,19 @@ DROP TABLE emptied;
 :objects
 :forget
 
+-- what a row has unlinked goes, although its table was truncated and dropped after that
+CREATE TABLE emptied (file objectlink.storage_ref);
+SELECT objectlink.attach('emptied', 'file') > 0;
+INSERT INTO emptied VALUES ('s3://docs/deleted'), ('s3://docs/rest');
+:store
+DELETE FROM emptied WHERE objectlink.key(file) = 'deleted';
+SELECT daemon.apply();
+TRUNCATE emptied;
+DROP TABLE emptied;
+:settle
+:objects
+:forget
+
 -- DROP COLUMN; columns that were never attached, or are not any more, promised nothing
 CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, path text, free objectlink.storage_ref, was text);
 SELECT objectlink.attach('document', 'file') > 0, objectlink.attach('document', 'path', store => 'docs') > 0, objectlink.attach('document', 'was', store => 'docs') > 0;
@@ -185,6 +198,20 @@ DROP TABLE part_1;
 SELECT count(*) FROM objectlink.scan;
 SELECT objectlink.scan_step(daemon.epoch(0), 1000) > 0;
 SELECT count(*), daemon.said(min(hold)) FROM objectlink.scan;
+:settle
+:objects
+DROP TABLE part;
+:forget
+-- a drop while the walk after another one is under way: it comes after that, or what the walk has passed would never be asked about
+CREATE TABLE part (id int, file objectlink.storage_ref) PARTITION BY LIST (id);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);
+SELECT objectlink.attach('part', 'file') > 0;
+INSERT INTO part VALUES (2, 's3://docs/1-passed'), (1, 's3://docs/2'), (2, 's3://docs/3');
+:store
+DROP TABLE part_1;
+SELECT objectlink.scan_step(daemon.epoch(0), 1);
+DROP TABLE part_2;
 :settle
 :objects
 DROP TABLE part;
@@ -373,7 +400,19 @@ SELECT daemon.apply();
 SELECT daemon.issue();
 :objects
 SELECT count(*) FROM objectlink.condemned;
-DROP TABLE part, later;
+-- held is no deletion that does not get on
+SELECT what FROM objectlink.problems WHERE what LIKE 'deletions%';
+-- and found to be linked after all: it is back, and is not held any more
+UPDATE objectlink.object SET held_reason = NULL, due_at = now();
+SELECT daemon.condemn();
+INSERT INTO objectlink.outbox SELECT * FROM later;
+SELECT daemon.apply();
+CREATE TABLE silent (file objectlink.storage_ref);
+INSERT INTO silent VALUES ('s3://docs/moved');
+SELECT daemon.issue();
+:objects
+SELECT count(*) FROM objectlink.condemned;
+DROP TABLE part, later, silent;
 :forget
 
 -- A table that can't be asked: the walk comes again, what was dropped is not believed to be linked

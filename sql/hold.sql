@@ -87,6 +87,32 @@ SELECT * FROM objectlink.release_deletions('docs', held_reason => 'audit', reaso
 :waits
 :decisions
 
+-- Holding, releasing and hastening mean deletions: the work of what is linked goes on, or its upload would be forgotten
+CALL daemon.forget();
+SELECT daemon.link('{w/stored}');
+INSERT INTO document (file) VALUES ('s3://docs/w/pending');
+SELECT daemon.apply();
+SELECT held FROM objectlink.hold_deletions('docs', prefix => 'w/');
+:waits
+SELECT released FROM objectlink.release_deletions('docs', prefix => 'w/');
+:waits
+SELECT * FROM objectlink.expedite_deletions('docs', prefix => 'w/');
+:waits
+-- What is taken back from a deletion is due again when the hold of the store ends, also what no policy speaks of
+CALL daemon.forget();
+SELECT daemon.link('{t/expedited}');
+DELETE FROM document;
+SELECT objectlink.append_outbox('P', 's3://docs/t/never-linked', NULL);
+SELECT daemon.apply();
+UPDATE objectlink.object SET due_at = now() WHERE state = 'reserved';
+SELECT objectlink.expire_reserved(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{t/never-linked}');
+SELECT * FROM objectlink.expedite_deletions('docs', key => 't/expedited');
+SELECT daemon.condemn();
+SELECT * FROM objectlink.hold_deletions('docs');
+:waits
+SELECT * FROM objectlink.release_deletions('docs');
+SELECT daemon.condemn();
+
 -- A hold hides no other one: what a drop has left stays held when the admin's hold ends, whichever came first, or came after the mark
 CALL daemon.forget();
 CREATE TABLE annex (file objectlink.storage_ref);

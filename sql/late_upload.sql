@@ -136,5 +136,22 @@ SELECT pg_advisory_unlock_all();
 SELECT daemon.start();
 SELECT daemon.settle('waiting', 'stored');
 :late
+TRUNCATE objectlink.object, objectlink.outbox, objectlink.payload;
+DELETE FROM document;
+TRUNCATE objectlink.outbox;
+-- both are unknown, what the owner that vanished had sent and what was sent since: the later time counts, whichever it is
+INSERT INTO document VALUES (1, objectlink.put('docs', 'content', key => 'sent since')), (2, objectlink.put('docs', 'content', key => 'sent before'));
+SELECT daemon.apply();
+UPDATE objectlink.owner SET unclean_at = now() - interval '5 minutes', released_at = NULL;
+UPDATE objectlink.payload SET created_at = now() - interval '6 minutes';
+UPDATE objectlink.object SET put_unknown_until = now() + interval '1 minute' WHERE key = 'sent before';
+SELECT daemon.settle('sent since', 'retry', '{"put_unknown": true}'), daemon.settle('sent before', 'retry');
+SELECT key, round(extract(epoch FROM put_unknown_until - clock_timestamp()) / 60) AS minutes FROM objectlink.object ORDER BY key;
+-- of several results in one batch only those that say so
+UPDATE objectlink.owner SET unclean_at = NULL;
+UPDATE objectlink.object SET put_unknown_until = NULL;
+SELECT objectlink.settle(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')),
+  (SELECT json_agg(json_build_object('key', key, 'state', state, 'attempts', attempts, 'outcome', 'stored', 'cause', 'test', 'put_unknown', key = 'sent since')) FROM objectlink.object));
+:late
 DROP TABLE document;
 CALL daemon.finish();

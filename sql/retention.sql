@@ -113,6 +113,28 @@ SELECT count(*) FROM objectlink.condemned;
 SELECT from_state, to_state, cause, detail FROM objectlink.event ORDER BY id DESC LIMIT 1;
 -- it waits for a policy, not because a try has to be repeated
 CALL objectlink.wait_for_sync('1 second');
+-- or keeps it for ever, and says so: else nobody would ever look at it again, nor know why
+CALL daemon.forget();
+SELECT objectlink.alter_attachment('archive', 'file', on_unlink => 'delete') > 0;
+SELECT daemon.link('{archive,plain}', '{x}');
+SELECT objectlink.alter_attachment('archive', 'file', on_unlink => 'keep') > 0;
+DELETE FROM plain;
+DELETE FROM archive;
+SELECT taken FROM objectlink.apply_outbox(daemon.epoch(0), '(0,0)', 1);
+SELECT daemon.condemn();
+SELECT daemon.apply();
+SELECT daemon.issue();
+:kept
+-- a hold that was released has decided nothing about what is linked: what another row's policy promised still counts
+CALL daemon.forget();
+SELECT daemon.link('{long,plain}', '{x}');
+DELETE FROM long;
+SELECT daemon.apply();
+SELECT held FROM objectlink.hold_deletions('docs', key => 'x');
+SELECT released FROM objectlink.release_deletions('docs', key => 'x');
+DELETE FROM plain;
+SELECT daemon.apply();
+:kept
 -- TRUNCATE knows the keys only from the registry, which records all that link them
 CALL daemon.forget();
 SELECT daemon.link('{long,plain}', '{x}'), daemon.link('{archive,plain}', '{y}');
@@ -264,6 +286,11 @@ ALTER SERVER docs OPTIONS (ADD retention '7 days');
 SELECT objectlink.append_outbox('U', 's3://docs/c', NULL), objectlink.append_outbox('U', 's3://docs/d', 4711);
 SELECT daemon.apply();
 :kept
+-- also when the store's becomes longer while they wait
+UPDATE objectlink.object SET wanted_since = wanted_since - interval '40 days', keep_until = keep_until - interval '40 days', due_at = due_at - interval '40 days';
+ALTER SERVER docs OPTIONS (SET retention '60 days');
+SELECT daemon.condemn();
+:kept
 ALTER SERVER docs OPTIONS (DROP retention);
 CALL daemon.forget();
 
@@ -275,6 +302,12 @@ SELECT on_unlink, retention, max_attempts FROM objectlink.attachments WHERE rela
 SELECT objectlink.alter_attachment('archive', 'file', reset => '{retention,max_attempts}') > 0;
 SELECT on_unlink, retention, max_attempts FROM objectlink.attachments WHERE relation = 'archive'::regclass;
 SELECT cause, actor = session_user, detail FROM objectlink.event ORDER BY id;
+-- nor is another column of the table meant
+CREATE TABLE two_columns (file objectlink.storage_ref, thumb objectlink.storage_ref);
+SELECT objectlink.attach('two_columns', 'file', on_unlink => 'keep') > 0, objectlink.attach('two_columns', 'thumb') > 0;
+SELECT objectlink.alter_attachment('two_columns', 'thumb', retention => '0') > 0;
+SELECT column_name, on_unlink, retention FROM objectlink.attachments WHERE relation = 'two_columns'::regclass ORDER BY column_name;
+DROP TABLE two_columns;
 -- and what is refused
 SELECT daemon.refused($$SELECT objectlink.attach('brief', 'file', on_unlink => 'forget')$$);
 SELECT daemon.refused($$SELECT objectlink.attach('brief', 'file', on_unlink => NULL)$$);
