@@ -62,7 +62,8 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       health_(session_rng()()),
       removal_(*this, identity_.id, identity_.epoch),
       known_(*this, identity_.id, identity_.epoch, identity_.name),
-      ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch) {
+      ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
+      reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()) {
   set_options(options);
 }
 
@@ -77,6 +78,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   options_ = options;
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
+  reconciliation_.drop_page();
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
   known_.set_options(options);
   known_.take_checksums_changed();
@@ -115,12 +117,25 @@ bool OwnedStore::turn(Time now, Mood mood) {
   if (removal_.take_refused() || now >= next_brake_check_) check_brake(now);
   progress |= start_uploads();
   progress |= fetch(now);
+  // Of a paused store only a probe may ask anything.
+  const bool may_ask = !health_.is_paused() ||
+                       (reconciliation_.waits_to_ask(now) && health_.allowance(now, taken_.size() + sent_, 1) > 0);
+  progress |= reconciliation_.turn(context_.database, now, may_ask);
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
   context_.metrics.set_queue(identity_.name, static_cast<double>(taken_.size()));
   return progress;
 }
 
 std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
+  const auto work = next_work();
+  auto run = reconciliation_.next_turn();
+  if (!run) return work;
+  if (const auto paused_until = health_.paused_until()) run = std::max(*run, *paused_until);
+  run = std::max(*run, usable_at_);
+  return work ? std::min(*work, *run) : *run;
+}
+
+std::optional<OwnedStore::Time> OwnedStore::next_work() const {
   const Time now = steady_clock::now();
   if (now < usable_at_) return usable_at_;
   if (!results_.empty()) return results_since_ + settle_delay_max;
@@ -239,6 +254,7 @@ void OwnedStore::fetch_now() {
 }
 
 void OwnedStore::keep_fetching() {
+  reconciliation_.keep_looking(steady_clock::now());
   if (next_fetch_ == Time::max()) next_fetch_ = last_fetch_ + idle_fetch_interval;
 }
 

@@ -17,6 +17,7 @@
 #include "known_store.hpp"
 #include "metrics.hpp"
 #include "ownership.hpp"
+#include "reconciliation.hpp"
 #include "remove.hpp"
 #include "store_health.hpp"
 #include "transport.hpp"
@@ -62,12 +63,15 @@ class OwnedStore final : private Errand {
   void fetch_now();
   // Nobody looks for this store: it has to do so itself, now and then.
   void keep_fetching();
+  // A run of reconcile_storage() waits for one of the stores. False: this one has just looked for its own.
+  bool look_for_run(Time now) { return reconciliation_.look_for_run(now); }
 
   // Nothing handed to the store any more, and nothing to settle.
   bool is_quiet() const { return results_.empty() && sent_ == 0; }
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const {
-    return taken_.empty() && is_quiet() && !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_;
+    return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !health_.is_paused() &&
+           !ownership_.is_fenced() && now >= usable_at_;
   }
   // What is due cannot be done now: paused, fenced, or not to be claimed.
   bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
@@ -91,6 +95,7 @@ class OwnedStore final : private Errand {
   bool bucket_is_known() const override;
   const StoreTraits& traits() const override { return known_.traits(); }
 
+  std::optional<Time> next_work() const;
   bool settle_results(Time now);
   bool fetch(Time now);
   Time next_fetch_after(Time fetched_at) const;
@@ -115,6 +120,7 @@ class OwnedStore final : private Errand {
   Removal removal_;
   KnownStore known_;
   Ownership ownership_;
+  Reconciliation reconciliation_;
   bool fence_followed_ = false;  // what is fenced has been given back
   std::string refusal_shown_;
   bool in_use_ = false;        // something was ever fetched

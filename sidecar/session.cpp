@@ -142,9 +142,14 @@ std::optional<milliseconds> Session::look(Time now) {
     if (store->is_idle(now)) ids.push_back(id);
   }
   const Rows rows =
-      context_.database.query("SELECT outbox, due_in_ms, settings FROM objectlink.look($1::int[], $2::tid)",
+      context_.database.query("SELECT outbox, due_in_ms, settings, runs FROM objectlink.look($1::int[], $2::tid)",
                               int_array(ids), drainer_ ? drainer_->position(now) : "(0,0)");
   if (rows.text(0, 2) != settings_) next_refresh_ = now;
+  if (rows.boolean(0, 3)) {
+    bool looks = false;
+    for (auto& [id, store] : stores_) looks |= store->look_for_run(now);
+    if (looks) return milliseconds{0};
+  }
   if (drainer_ && rows.boolean(0, 0)) {
     drainer_->look_now();
     return std::max(milliseconds{0}, std::chrono::ceil<milliseconds>(drainer_->postponed_until() - now));

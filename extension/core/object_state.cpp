@@ -15,8 +15,8 @@ constexpr auto transitions = std::to_array<Transition>({
     {reserved, pending}, {reserved, unlinked},                                            //
     {pending, stored},   {pending, failed},    {pending, unlinked},                       //
     {stored, missing},   {stored, corrupt},    {stored, unlinked},                        //
-    {missing, pending},  {missing, stored},    {missing, unlinked},                       //
-    {corrupt, pending},  {corrupt, stored},    {corrupt, unlinked},                       //
+    {missing, pending},  {missing, stored},    {missing, unlinked},  {missing, corrupt},  //
+    {corrupt, pending},  {corrupt, stored},    {corrupt, unlinked},  {corrupt, missing},  //
     {failed, pending},   {failed, stored},     {failed, unlinked},                        //
     {unlinked, stored},  {unlinked, pending},  {unlinked, deleting},                      //
     {deleting, stored},  {deleting, pending},  {deleting, unlinked}, {deleting, absent},  //

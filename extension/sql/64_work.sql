@@ -82,8 +82,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.expire_reserved(int, bigint, text[]) IS 'for the owner of a store: content that no row came to link is unlinked';
 
--- One look for an idle daemon: is there anything to apply, when is the next object due, have settings changed?
-CREATE FUNCTION objectlink.look(p_stores int[], p_low tid, OUT outbox boolean, OUT due_in_ms bigint, OUT settings text)
+-- One look for an idle daemon: is there anything to apply, when is the next object due, have settings changed, does a run
+-- wait?
+CREATE FUNCTION objectlink.look(p_stores int[], p_low tid, OUT outbox boolean, OUT due_in_ms bigint, OUT settings text, OUT runs boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 BEGIN
@@ -100,5 +101,6 @@ BEGIN
   SELECT md5(string_agg(concat_ws(' ', v.name, v.options), E'\n' ORDER BY v.name)
              || coalesce((SELECT string_agg(concat_ws(' ', m.store_id, m.place, m.fence, m.accepted), E'\n' ORDER BY m.store_id) FROM objectlink.marker m), ''))
     INTO settings FROM objectlink.server v;
+  runs := EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = ANY (p_stores) AND r.state IN ('queued', 'running'));
 END $$;
-COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings and fences';
+COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings and fences, whether a run waits';

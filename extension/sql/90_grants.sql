@@ -10,11 +10,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
-      'fail_marker', 'fence_store']
+      'fail_marker', 'fence_store', 'next_run', 'compare_page', 'conclude_page', 'fail_run']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
-      'forget_capabilities', 'adopt_store']
+      'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -25,8 +25,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'ask_rows', 'put_back', 'drop_reason', 'judge', 'write_changes', 'planned_once_max', 'plan_for',
       'record_erasures', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
-      'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop']
-    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed']
+      'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
+      'run_page_size_max', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_run', 'is_certain', 'note_findings',
+      'close_findings', 'decide_about_finding', 'state_after_sighting', 'note_sightings', 'compare_rows_max', 'same_content',
+      'oldest_transaction', 'wait_lock_class', 'last_erasure', 'pair_page', 'ask_page', 'judge_page', 'evidence_of']
+    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run']
     END)
 $$;
 COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';
@@ -37,7 +40,7 @@ DECLARE
   v_function regprocedure;
 BEGIN
   FOREACH v_function IN ARRAY p_functions LOOP
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', v_function, p_role);
+    EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', v_function, p_role);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION objectlink.grant_execute(regrole, regprocedure[]) IS 'grants EXECUTE on several functions';
@@ -79,11 +82,11 @@ BEGIN
     SELECT unnest(objectlink.functions_of('daemon') || objectlink.functions_of('admin') || objectlink.functions_of('reader') || objectlink.functions_of('internal'))
     UNION SELECT 'objectlink.grant_execute(regrole, regprocedure[])'::regprocedure
   LOOP
-    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
+    EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', v_function);
   END LOOP;
 END $$;
 
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
-  objectlink.deletions, objectlink.deletions_by_store TO PUBLIC;
+  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.findings TO PUBLIC;

@@ -119,6 +119,15 @@ class TestWithoutRetention:
         for key in ("old/kept", "new/kept"):
             assert documents.pg.state(key) == "stored" and documents.bucket.get(key) == content_of(key)
 
-    @pytest.mark.xfail(reason="the registry believes what it had proved; only reconciling will notice (docs/architecture.md, Not yet)")
     def test_what_is_lost_is_visible(self, documents, story):
-        assert {documents.pg.state(key) for key in ("old/deleted", "new/deleted")} <= {"missing", "failed"}
+        """What the lost time has deleted is missing, what it has made is nobody's; the rest is as it was."""
+        pg = documents.pg
+        pg.run("ALTER SERVER docs OPTIONS (ADD orphan_grace '0')")
+        for _ in range(2):
+            run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 3)")
+            pg.run("CALL objectlink.wait_for_run(%s, '30 seconds')", run)
+        lost = {"old/deleted", "new/deleted", "old/replaced", "old/linked"}
+        found = {(row.key, row.kind): row.status for row in pg.run("SELECT key, kind, status FROM objectlink.findings")}
+        assert found == {(key, "missing"): "open" for key in lost} | {(key, "orphan"): "open" for key in ("too late/1", "too late/2")}
+        assert pg.states() == {key: "missing" for key in lost} | {"old/kept": "stored", "new/kept": "stored"}
+        assert set(documents.bucket.listing()) == {"old/kept", "new/kept", "too late/1", "too late/2"}

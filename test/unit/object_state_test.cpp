@@ -16,13 +16,14 @@ ObjectState state(int i) { return static_cast<ObjectState>(i); }
 
 // "" is the row that is not there yet.
 const std::set<std::pair<std::string, std::string>> expected = {
-    {"", "reserved"},         {"", "pending"},          {"", "unlinked"},         {"reserved", "pending"},
-    {"reserved", "unlinked"}, {"pending", "stored"},    {"pending", "failed"},    {"pending", "unlinked"},
-    {"stored", "missing"},    {"stored", "corrupt"},    {"stored", "unlinked"},   {"missing", "pending"},
-    {"missing", "stored"},    {"missing", "unlinked"},  {"corrupt", "pending"},   {"corrupt", "stored"},
-    {"corrupt", "unlinked"},  {"failed", "pending"},    {"failed", "stored"},     {"failed", "unlinked"},
-    {"unlinked", "stored"},   {"unlinked", "pending"},  {"unlinked", "deleting"}, {"deleting", "stored"},
-    {"deleting", "pending"},  {"deleting", "unlinked"}, {"deleting", "gone"},
+    {"", "reserved"},         {"", "pending"},         {"", "unlinked"},         {"reserved", "pending"},
+    {"reserved", "unlinked"}, {"pending", "stored"},   {"pending", "failed"},    {"pending", "unlinked"},
+    {"stored", "missing"},    {"stored", "corrupt"},   {"stored", "unlinked"},   {"missing", "pending"},
+    {"missing", "stored"},    {"missing", "unlinked"}, {"corrupt", "pending"},   {"corrupt", "stored"},
+    {"corrupt", "unlinked"},  {"failed", "pending"},   {"failed", "stored"},     {"failed", "unlinked"},
+    {"unlinked", "stored"},   {"unlinked", "pending"}, {"unlinked", "deleting"}, {"deleting", "stored"},
+    {"missing", "corrupt"},   {"corrupt", "missing"},  {"deleting", "pending"},  {"deleting", "unlinked"},
+    {"deleting", "gone"},
 };
 
 std::pair<std::string, std::string> names(ObjectState from, ObjectState to) {

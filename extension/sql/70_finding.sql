@@ -1,0 +1,109 @@
+-- Findings: what a run saw that is not as it should be, with the evidence. A finding is one difference of one key; runs that
+-- see it again add to it, and one that sees it gone closes it.
+
+CREATE TABLE objectlink.finding (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  store_id      int NOT NULL,
+  key           text COLLATE "C" NOT NULL,
+  kind          text NOT NULL CHECK (kind IN ('missing', 'corrupt', 'orphan', 'unreferenced', 'unregistered', 'undeleted')),
+  status        text NOT NULL CHECK (status IN ('suspected', 'open', 'resolved', 'acknowledged')),
+  run_id        bigint NOT NULL,
+  first_run_id  bigint NOT NULL,
+  first_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  last_seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  resolved_at   timestamptz,
+  resolution    text,
+  decided_by    name,
+  reason        text,
+  attachment_id int,
+  evidence      jsonb NOT NULL,
+  CONSTRAINT finding_resolved CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+CREATE UNIQUE INDEX finding_unresolved ON objectlink.finding (store_id, key, kind) WHERE status <> 'resolved';
+CREATE INDEX finding_run ON objectlink.finding (run_id);
+COMMENT ON TABLE objectlink.finding IS 'differences between store, registry and rows, as runs found them; resolved ones stay as history';
+COMMENT ON COLUMN objectlink.finding.run_id IS 'the last run that saw it; first_run_id: the first one';
+COMMENT ON COLUMN objectlink.finding.status IS 'suspected: seen by one run, and it may still explain itself; open: certain; acknowledged: a person knows and leaves it; resolved: no more';
+COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw instead, or what a person decided';
+COMMENT ON COLUMN objectlink.finding.decided_by IS 'who acknowledged or resolved it';
+COMMENT ON COLUMN objectlink.finding.reason IS 'why, in his words';
+COMMENT ON COLUMN objectlink.finding.evidence IS 'what was seen: run and page, listing, reply to a look, what the registry had proved, ages';
+
+-- One look at two things that are written at different times may show a difference that is none; two runs may not. What a
+-- look at the object itself has proved (missing, corrupt) needs no second one, nor does a row that links what nobody knows.
+CREATE FUNCTION objectlink.is_certain(p_kind text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_kind IN ('missing', 'corrupt', 'unregistered') $$;
+COMMENT ON FUNCTION objectlink.is_certain(text) IS 'whether findings of this kind are open at once; others are suspected until a second run sees them';
+
+CREATE TYPE objectlink.difference AS (key text, kind text, attachment_id int, evidence jsonb);
+COMMENT ON TYPE objectlink.difference IS 'what a page shows of one key that is not as it should be';
+
+CREATE FUNCTION objectlink.note_findings(p_store int, p_run bigint, p_found objectlink.difference[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+BEGIN
+  INSERT INTO objectlink.finding AS f (store_id, key, kind, status, run_id, first_run_id, attachment_id, evidence)
+  SELECT p_store, d.key, d.kind, CASE WHEN objectlink.is_certain(d.kind) THEN 'open' ELSE 'suspected' END, p_run, p_run, d.attachment_id, d.evidence
+  FROM unnest(p_found) d ORDER BY d.key COLLATE "C", d.kind
+  ON CONFLICT (store_id, key, kind) WHERE status <> 'resolved' DO UPDATE
+  SET run_id = p_run, last_seen_at = clock_timestamp(), evidence = excluded.evidence,
+      attachment_id = coalesce(excluded.attachment_id, f.attachment_id),
+      -- Another object under the same key begins anew.
+      status = CASE WHEN f.status <> 'suspected' OR f.run_id = p_run
+                         OR f.evidence ->> 'etag' IS DISTINCT FROM excluded.evidence ->> 'etag' THEN f.status ELSE 'open' END;
+END $$;
+COMMENT ON FUNCTION objectlink.note_findings(int, bigint, objectlink.difference[]) IS 'for the comparison: enters differences, or adds to the findings that are there';
+
+-- What the page covers and does not show any more. p_decided names the keys of which it could say nothing, or has said it.
+CREATE FUNCTION objectlink.close_findings(p_store int, p_run bigint, p_after text, p_reached text, p_prefix text,
+                                          p_found objectlink.difference[], p_undecided text[]) RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_count int;
+BEGIN
+  UPDATE objectlink.finding f
+  SET status = 'resolved', resolved_at = clock_timestamp(), resolution = coalesce(f.resolution, format('no longer seen by run %s', p_run))
+  WHERE f.store_id = p_store AND f.key > p_after AND f.key >= p_prefix AND starts_with(f.key, p_prefix)
+    AND (p_reached IS NULL OR f.key <= p_reached) AND f.status <> 'resolved'
+    AND NOT f.key = ANY (p_undecided)
+    AND NOT EXISTS (SELECT FROM unnest(p_found) d WHERE d.key COLLATE "C" = f.key AND d.kind = f.kind);
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+COMMENT ON FUNCTION objectlink.close_findings(int, bigint, text, text, text, objectlink.difference[], text[]) IS 'for the comparison: resolves the findings of a range of keys that were not seen again; undecided ones stay as they are';
+
+-- The finding that a decision is about, locked.
+CREATE FUNCTION objectlink.decide_about_finding(p_finding bigint, p_reason text) RETURNS objectlink.finding
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_finding objectlink.finding;
+BEGIN
+  IF p_finding IS NULL THEN
+    RAISE EXCEPTION 'finding_id must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+  ELSIF length(p_reason) > 200 THEN
+    RAISE EXCEPTION 'reason is too long' USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It must have at most 200 characters.';
+  END IF;
+  SELECT * INTO v_finding FROM objectlink.finding f WHERE f.id = p_finding FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'finding % does not exist', p_finding USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.findings.';
+  ELSIF v_finding.status = 'resolved' THEN
+    RAISE EXCEPTION 'finding % is resolved', p_finding USING ERRCODE = 'object_not_in_prerequisite_state',
+      DETAIL = format('Since %s: %s.', v_finding.resolved_at, v_finding.resolution);
+  END IF;
+  RETURN v_finding;
+END $$;
+COMMENT ON FUNCTION objectlink.decide_about_finding(bigint, text) IS 'locks a finding that is not resolved yet';
+
+CREATE FUNCTION objectlink.acknowledge(finding_id bigint, reason text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_finding objectlink.finding := objectlink.decide_about_finding(finding_id, reason);
+BEGIN
+  UPDATE objectlink.finding f SET status = 'acknowledged', decided_by = session_user, reason = reason WHERE f.id = finding_id;
+  INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
+  VALUES (v_finding.store_id, v_finding.key, 'finding acknowledged', v_finding.attachment_id,
+          jsonb_strip_nulls(jsonb_build_object('finding', finding_id, 'kind', v_finding.kind, 'reason', reason)));
+END $$;
+COMMENT ON FUNCTION objectlink.acknowledge(bigint, text) IS 'a person knows of a finding and leaves it: it is neither mended nor reported as a problem, and closes when the difference is gone';

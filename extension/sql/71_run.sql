@@ -1,0 +1,252 @@
+-- Runs of reconciling: who asked for which store to be compared with the registry and the rows, and how far that is. The
+-- owner of the store does it, page by page; each page's progress is committed with what the page showed, so that a run
+-- survives every daemon.
+
+CREATE TABLE objectlink.run (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  call_id       bigint,
+  store_id      int NOT NULL,
+  mode          text NOT NULL CHECK (mode IN ('report', 'repair')),
+  prefix        text COLLATE "C" NOT NULL,
+  place         text NOT NULL,
+  page_size     int NOT NULL CHECK (page_size BETWEEN 1 AND 1000),
+  state         text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'paused', 'done', 'failed', 'cancelled')),
+  requested_by  name NOT NULL DEFAULT session_user,
+  queued_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+  started_at    timestamptz,
+  ended_at      timestamptz,
+  progress_at   timestamptz,
+  after_key     text COLLATE "C" NOT NULL DEFAULT '',
+  pages         bigint NOT NULL DEFAULT 0,
+  listed        bigint NOT NULL DEFAULT 0,
+  compared      bigint NOT NULL DEFAULT 0,
+  list_requests bigint NOT NULL DEFAULT 0,
+  looks         bigint NOT NULL DEFAULT 0,
+  undecided     bigint NOT NULL DEFAULT 0,
+  found         jsonb,
+  pause_reason  text,
+  error_class   text,
+  error_code    text,
+  error_message text
+);
+-- One at a time: two would take each other's differences for their own.
+CREATE UNIQUE INDEX run_active ON objectlink.run (store_id) WHERE state IN ('queued', 'running', 'paused');
+COMMENT ON TABLE objectlink.run IS 'runs of reconcile_storage(): what was asked for, how far it is, how it ended';
+COMMENT ON COLUMN objectlink.run.call_id IS 'the first run of the call that queued it: a call for all stores queues one for each';
+COMMENT ON COLUMN objectlink.run.prefix IS 'only keys that begin with this; never less than the store''s own prefix';
+COMMENT ON COLUMN objectlink.run.place IS 'host, bucket and prefix of the store when it was queued: of another place it would prove nothing';
+COMMENT ON COLUMN objectlink.run.after_key IS 'everything up to this key is compared; a run that was interrupted goes on behind it';
+COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared: these, and those of the registry';
+COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated ones included';
+COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
+COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';
+COMMENT ON COLUMN objectlink.run.found IS 'ended: how many findings of each kind it saw';
+
+CREATE FUNCTION objectlink.run_page_size_max() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1000 $$;
+COMMENT ON FUNCTION objectlink.run_page_size_max() IS 'keys of a page of a listing, at most: the limit of S3';
+
+CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_size int) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+  IF mode = 'quarantine' THEN
+    RAISE EXCEPTION 'mode "quarantine" is not supported' USING ERRCODE = 'feature_not_supported',
+      HINT = 'Valid modes are report and repair. What nobody links stays where it is until objectlink.resolve() says otherwise.';
+  ELSIF mode IS NULL OR mode NOT IN ('report', 'repair') THEN
+    RAISE EXCEPTION 'invalid mode: %', CASE WHEN mode IS NULL THEN 'NULL' ELSE format('"%s"', mode) END USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Valid modes are report and repair.';
+  ELSIF page_size IS NULL OR page_size NOT BETWEEN 1 AND objectlink.run_page_size_max() THEN
+    RAISE EXCEPTION 'invalid page_size: %', coalesce(page_size::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = format('It must be between 1 and %s.', objectlink.run_page_size_max());
+  ELSIF store IS NULL AND prefix IS NOT NULL THEN
+    RAISE EXCEPTION 'prefix needs a store' USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'Keys below it mean something in one store only.';
+  ELSIF store IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.server s WHERE s.name = store) THEN
+    RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object',
+      HINT = 'See view objectlink.server.';
+  ELSIF store IS NOT NULL AND objectlink.place_of(store) IS NULL THEN
+    RAISE EXCEPTION 'store "%" has no endpoint or no bucket', store USING ERRCODE = 'object_not_in_prerequisite_state',
+      HINT = format('ALTER SERVER %I OPTIONS (ADD endpoint ''...'', ADD bucket ''...'')', store);
+  ELSIF prefix IS NOT NULL AND NOT starts_with(prefix, objectlink.store_prefix(store)) THEN
+    RAISE EXCEPTION 'prefix "%" is not below the prefix of store "%"', prefix, store USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It is compared with whole keys, which begin with the prefix of the store.',
+      HINT = format('Let it begin with "%s", or leave it out.', objectlink.store_prefix(store));
+  ELSIF starts_with(prefix, '.objectlink/') THEN
+    RAISE EXCEPTION 'prefix "%" is reserved', prefix USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'What lies there belongs to objectlink itself and is never compared.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.check_run(name, text, text, int) IS 'raises an error that says why a run cannot be queued';
+
+-- NULL: another one of this store is under way.
+CREATE FUNCTION objectlink.queue_run(p_store name, p_mode text, p_prefix text, p_page_size int, p_call bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_id bigint;
+BEGIN
+  IF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size)
+  VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size)
+  ON CONFLICT (store_id) WHERE state IN ('queued', 'running', 'paused') DO NOTHING
+  RETURNING id INTO v_id;
+  UPDATE objectlink.run SET call_id = v_id WHERE id = v_id AND call_id IS NULL;
+  RETURN v_id;
+END $$;
+COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, bigint) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
+
+CREATE FUNCTION objectlink.reconcile_storage(store name DEFAULT NULL, mode text DEFAULT 'report', prefix text DEFAULT NULL,
+                                             page_size int DEFAULT 1000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_store name;
+  v_id bigint;
+  v_call bigint;
+  v_busy name[] := '{}';
+  v_run objectlink.run;
+BEGIN
+  PERFORM objectlink.check_run(store, mode, prefix, page_size);
+  FOR v_store IN
+    SELECT s.name FROM objectlink.server s WHERE s.name = coalesce(store, s.name) AND objectlink.place_of(s.name) IS NOT NULL ORDER BY s.name
+  LOOP
+    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, v_call);
+    IF v_id IS NULL THEN
+      v_busy := v_busy || v_store;
+    END IF;
+    v_call := coalesce(v_call, v_id);
+  END LOOP;
+  IF v_call IS NULL AND v_busy = '{}' THEN
+    RAISE WARNING 'there is no store to reconcile' USING HINT = 'CREATE SERVER ... FOREIGN DATA WRAPPER objectlink';
+    RETURN NULL;
+  ELSIF v_call IS NULL THEN
+    SELECT r.* INTO v_run FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
+      WHERE s.name = v_busy[1] AND r.state IN ('queued', 'running', 'paused');
+    RAISE EXCEPTION 'store "%" is being reconciled already', v_busy[1] USING ERRCODE = 'object_in_use',
+      DETAIL = format('Run %s of mode %s is %s since %s.', v_run.id, v_run.mode, v_run.state, coalesce(v_run.started_at, v_run.queued_at)),
+      HINT = format(CASE v_run.state WHEN 'paused' THEN 'Let it go on: SELECT objectlink.resume_run(%1$s); or end it: SELECT objectlink.cancel_run(%1$s).'
+                    ELSE 'Wait for it: CALL objectlink.wait_for_run(%1$s, ''10 minutes''); or end it: SELECT objectlink.cancel_run(%1$s).' END, v_run.id);
+  END IF;
+  FOREACH v_store IN ARRAY v_busy LOOP
+    RAISE NOTICE 'store "%" is being reconciled already and is left out', v_store;
+  END LOOP;
+  IF NOT EXISTS (SELECT FROM objectlink.live_worker) THEN
+    RAISE WARNING 'no objectlinkd is connected to this database'
+      USING DETAIL = 'The run waits until one is.', HINT = 'Start objectlinkd.';
+  ELSIF current_setting('max_prepared_transactions') = '0' AND EXISTS (SELECT FROM objectlink.doorbell d WHERE d.asleep) THEN
+    PERFORM pg_notify('objectlink', '');
+  END IF;
+  RETURN v_call;
+END $$;
+COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int) IS 'queues a comparison of a store (NULL: of each) with registry and rows; returns its number at once, of several the first one''s';
+
+-- The run that a decision is about, locked. It must be in one of these states.
+CREATE FUNCTION objectlink.decide_about_run(p_run bigint, p_states text[]) RETURNS objectlink.run
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_run objectlink.run;
+BEGIN
+  IF p_run IS NULL THEN
+    RAISE EXCEPTION 'run_id must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  SELECT * INTO v_run FROM objectlink.run r WHERE r.id = p_run FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'run % does not exist', p_run USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.runs.';
+  ELSIF NOT v_run.state = ANY (p_states) THEN
+    RAISE EXCEPTION 'run % is %', p_run, v_run.state USING ERRCODE = 'object_not_in_prerequisite_state',
+      DETAIL = format('It would have to be %s.', array_to_string(p_states, ' or '));
+  END IF;
+  RETURN v_run;
+END $$;
+COMMENT ON FUNCTION objectlink.decide_about_run(bigint, text[]) IS 'locks a run and checks that it is in one of these states';
+
+CREATE FUNCTION objectlink.cancel_run(run_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM objectlink.decide_about_run(run_id, ARRAY['queued', 'running', 'paused']);
+  PERFORM objectlink.end_run(run_id, 'cancelled');
+END $$;
+COMMENT ON FUNCTION objectlink.cancel_run(bigint) IS 'ends a run; what it found stays, and what it did not reach is as it was';
+
+CREATE FUNCTION objectlink.pause_run(run_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM objectlink.decide_about_run(run_id, ARRAY['queued', 'running']);
+  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('paused by %s', session_user) WHERE r.id = run_id;
+END $$;
+COMMENT ON FUNCTION objectlink.pause_run(bigint) IS 'lets a run rest after the page it is at; no other one of its store begins meanwhile';
+
+CREATE FUNCTION objectlink.resume_run(run_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM objectlink.decide_about_run(run_id, ARRAY['paused']);
+  UPDATE objectlink.run r SET state = 'queued', pause_reason = NULL WHERE r.id = run_id;
+END $$;
+COMMENT ON FUNCTION objectlink.resume_run(bigint) IS 'lets a paused run go on behind the last page it compared';
+
+CREATE FUNCTION objectlink.end_run(p_run bigint, p_state text, p_class text DEFAULT NULL, p_code text DEFAULT NULL, p_message text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_run objectlink.run;
+BEGIN
+  UPDATE objectlink.run r
+  SET state = p_state, ended_at = clock_timestamp(), pause_reason = NULL, error_class = p_class, error_code = p_code, error_message = p_message,
+      found = (SELECT coalesce(jsonb_object_agg(k.kind, k.count), '{}')
+               FROM (SELECT f.kind, count(*) FROM objectlink.finding f WHERE f.run_id = p_run AND f.status <> 'resolved' GROUP BY f.kind) k)
+  WHERE r.id = p_run RETURNING r.* INTO v_run;
+  INSERT INTO objectlink.event (store_id, cause, detail)
+  VALUES (v_run.store_id, 'reconciling ' || p_state,
+          jsonb_strip_nulls(jsonb_build_object('run', p_run, 'mode', v_run.mode, 'prefix', v_run.prefix, 'listed', v_run.listed, 'compared', v_run.compared,
+            'found', v_run.found, 'class', p_class, 'code', p_code, 'message', p_message)));
+END $$;
+COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
+
+-- For the owner of a store: what to go on with, and where.
+CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT after_key text, OUT page_size int)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_run objectlink.run;
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  SELECT * INTO v_run FROM objectlink.run r WHERE r.store_id = p_store AND r.state IN ('queued', 'running') FOR UPDATE;
+  -- Of another place's objects nothing can be proved, see due_work().
+  IF NOT FOUND OR EXISTS (SELECT FROM objectlink.marker m WHERE m.store_id = p_store AND m.fence = 'altered') THEN
+    RETURN;
+  ELSIF v_run.place IS DISTINCT FROM objectlink.place_of((SELECT s.name FROM objectlink.store s WHERE s.id = p_store)) THEN
+    PERFORM objectlink.end_run(v_run.id, 'failed', 'store', 'StoreMoved', 'endpoint, bucket or prefix of the store were changed after the run was queued');
+    RETURN;
+  END IF;
+  UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()) WHERE r.id = v_run.id AND r.state <> 'running';
+  id := v_run.id;
+  prefix := v_run.prefix;
+  after_key := v_run.after_key;
+  page_size := v_run.page_size;
+END $$;
+COMMENT ON FUNCTION objectlink.next_run(int, bigint) IS 'for the owner of a store: the run to begin or to go on with; NULL: none';
+
+CREATE FUNCTION objectlink.fail_run(p_store int, p_epoch bigint, p_run bigint, p_class text, p_code text, p_message text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  PERFORM FROM objectlink.run r WHERE r.id = p_run AND r.store_id = p_store AND r.state = 'running' FOR UPDATE;
+  IF FOUND THEN
+    PERFORM objectlink.end_run(p_run, 'failed', p_class, p_code, p_message);
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.fail_run(int, bigint, bigint, text, text, text) IS 'for the owner of a store: its listing cannot be believed or had; what was not reached is as it was';
+
+-- Within the transaction that says what a page showed.
+CREATE FUNCTION objectlink.advance_run(p_run bigint, p_reached text, p_listed bigint, p_compared bigint, p_looks bigint, p_undecided bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE objectlink.run r
+  SET after_key = coalesce(p_reached, r.after_key), pages = r.pages + 1, listed = r.listed + p_listed, compared = r.compared + p_compared,
+      looks = r.looks + p_looks, undecided = r.undecided + p_undecided, progress_at = clock_timestamp()
+  WHERE r.id = p_run;
+  IF p_reached IS NULL THEN
+    PERFORM objectlink.end_run(p_run, 'done');
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.advance_run(bigint, text, bigint, bigint, bigint, bigint) IS 'everything up to a key is compared; NULL: everything, and the run is done';

@@ -1,0 +1,37 @@
+-- Runs and findings for people and scripts: a run as far as one may know of its store, a finding as its object in view objects.
+
+CREATE VIEW objectlink.runs WITH (security_barrier) AS
+SELECT r.id, s.name AS store, r.mode, r.state, r.prefix, r.requested_by, r.queued_at, r.started_at, r.ended_at,
+       r.listed, r.compared, r.undecided, r.found, r.error_class, r.error_code, r.error_message, r.pause_reason, r.call_id
+FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
+WHERE has_table_privilege('objectlink.object', 'SELECT')
+   OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE');
+COMMENT ON VIEW objectlink.runs IS 'runs of reconcile_storage(): state, what was compared, what was found';
+
+CREATE VIEW objectlink.reconcile_progress WITH (security_barrier) AS
+SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
+       CASE WHEN r.state = 'queued' AND NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'waiting for a daemon'
+            WHEN r.state IN ('queued', 'paused') THEN r.state
+            WHEN s.status = 'paused' THEN 'waiting for the store' ELSE 'comparing' END AS phase,
+       r.pages, r.listed, r.compared, r.list_requests, r.looks, r.after_key,
+       (SELECT jsonb_object_agg(k.kind, k.count) FROM (SELECT f.kind, count(*) FROM objectlink.finding f
+                                                      WHERE f.run_id = r.id AND f.status <> 'resolved' GROUP BY f.kind) k) AS found,
+       r.started_at, r.progress_at,
+       round((r.compared / nullif(extract(epoch FROM coalesce(r.progress_at, clock_timestamp()) - r.started_at), 0))::numeric, 1) AS keys_per_second,
+       -- As many as the last run of the same keys compared.
+       e.expected, CASE WHEN e.expected > 0 THEN least(1.0, round(r.compared / e.expected::numeric, 3)) END AS share_done
+FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
+LEFT JOIN LATERAL (SELECT d.compared AS expected FROM objectlink.run d
+                   WHERE d.store_id = r.store_id AND d.prefix = r.prefix AND d.state = 'done' ORDER BY d.id DESC LIMIT 1) e ON true
+WHERE r.state IN ('queued', 'running', 'paused')
+  AND (has_table_privilege('objectlink.object', 'SELECT')
+       OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE'));
+COMMENT ON VIEW objectlink.reconcile_progress IS 'runs under way: how far, how fast, what was found up to now';
+
+CREATE VIEW objectlink.findings WITH (security_barrier) AS
+SELECT f.id, f.run_id, s.name AS store, f.key, f.kind, f.status, f.evidence, f.first_run_id, f.first_seen_at, f.last_seen_at,
+       f.resolved_at, f.resolution, f.decided_by, f.reason, f.attachment_id
+FROM objectlink.finding f JOIN objectlink.store s ON s.id = f.store_id
+WHERE has_table_privilege('objectlink.object', 'SELECT')
+   OR f.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);
+COMMENT ON VIEW objectlink.findings IS 'differences between stores, registry and rows, with the evidence: see the guide for what each kind means';

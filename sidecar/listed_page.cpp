@@ -1,0 +1,82 @@
+#include "listed_page.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/utf8.hpp"
+#include "s3_request.hpp"
+#include "s3_time.hpp"
+
+namespace objectlink {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Of the whole seconds in which stores tell the time.
+constexpr milliseconds time_grain{1000};
+
+// Only such keys can stand in the database.
+bool can_be_ours(std::string_view key) {
+  return key.size() <= key_bytes_max && key.find('\0') == std::string_view::npos &&
+         find_malformed_utf8(key) == std::string_view::npos;
+}
+
+S3Error flaw(const ListPage& page, const char* code, std::string message) {
+  S3Error error;
+  error.klass = ErrorClass::conflict;
+  error.code = code;
+  error.message = std::move(message);
+  error.status = 200;
+  error.request_id = page.request_id;
+  return error;
+}
+
+std::optional<S3Error> find_flaw(const ListPage& page, std::string_view prefix, std::string_view after) {
+  const auto& objects = page.objects;
+  if (page.truncated && objects.empty())
+    return flaw(page, "ListingStalled", "the listing goes on, but this page is empty");
+  if (!page.in_order || (!objects.empty() && objects.front().key <= after))
+    return flaw(page, "ListingOutOfOrder", "the store does not list in the order of bytes");
+  const auto below = [prefix](const ListedObject& object) { return object.key.starts_with(prefix); };
+  if (!std::ranges::all_of(objects, below))
+    return flaw(page, "ListingForeign", "the listing shows keys that do not begin with the prefix it was asked for");
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::chrono::system_clock::time_point> store_time(const HttpReply& reply) {
+  const std::string* const date = reply.header("date");
+  return date ? parse_http_date(*date) : std::nullopt;
+}
+
+S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view prefix, std::string_view after) {
+  auto parsed = parse_list_objects_v2(reply);
+  if (!parsed.ok()) return parsed.error();
+  ListPage& listing = parsed.value();
+  if (auto found = find_flaw(listing, prefix, after)) return *found;
+
+  ListedPage page;
+  page.last = !listing.truncated;
+  page.keys.reserve(listing.objects.size());
+  const auto now = store_time(reply);
+  for (ListedObject& object : listing.objects) {
+    if (!can_be_ours(object.key)) {
+      ++page.foreign_keys;
+      continue;
+    }
+    std::optional<milliseconds> age;
+    if (now && object.last_modified)
+      age = std::max(milliseconds{0},
+                     std::chrono::duration_cast<milliseconds>(*now - *object.last_modified) - time_grain);
+    page.keys.push_back({std::move(object.key), object.size, std::move(object.etag), age});
+  }
+  if (page.last) return page;
+  // The next page has to begin behind a key that the database can hold.
+  if (page.keys.empty())
+    return flaw(listing, "ListingForeign", "a whole page of the listing shows no key that could be one of ours");
+  page.up_to = page.keys.back().key;
+  return page;
+}
+
+}  // namespace objectlink

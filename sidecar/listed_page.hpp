@@ -1,0 +1,38 @@
+// What may be believed of one page of a listing, and what does it say in terms of the database?
+// Pure. A page that is out of order, holds what was not asked for or goes on with nothing is no page: nothing follows from it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "s3_error.hpp"
+#include "s3_reply.hpp"
+
+namespace objectlink {
+
+struct ListedKey {
+  std::string key;
+  std::int64_t size = 0;
+  std::string etag;
+  // Since it was written, by the store's own clock, and less than that rather than more. None: the store does not say.
+  std::optional<std::chrono::milliseconds> age;
+};
+
+struct ListedPage {
+  std::vector<ListedKey> keys;   // rising
+  bool last = false;             // nothing follows
+  std::string up_to;             // the page tells of everything up to this key; empty if it is the last
+  std::size_t foreign_keys = 0;  // that cannot be keys of ours: no UTF-8, too long
+};
+
+// `after`: it was asked to begin behind this key. `store_time`: when the store sent it, by its own clock.
+S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view prefix, std::string_view after);
+
+// When the store sent a reply, by its own clock, in whole seconds.
+std::optional<std::chrono::system_clock::time_point> store_time(const HttpReply& reply);
+
+}  // namespace objectlink

@@ -1,0 +1,245 @@
+-- Goal: a run is queued once a store, finds differences and only those, believes no listing that what happened since explains as well, and goes on where it was.
+-- Method: one session plays user and daemon; pages of listings are written down.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set ECHO none
+\set include :abs_srcdir '/sql/include/daemon.sql'
+\i :include
+\set ECHO all
+CREATE TABLE document (id serial PRIMARY KEY, file objectlink.storage_ref);
+SELECT objectlink.attach('document', 'file') > 0;
+\set runs 'SELECT id, store, mode, state, prefix, compared, undecided, found, error_code FROM objectlink.runs ORDER BY id;'
+\set findings 'SELECT key, kind, status, run_id, first_run_id, resolution FROM objectlink.findings ORDER BY key, kind, id;'
+-- Refused
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('nowhere')$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'mend')$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'quarantine')$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 0)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 1001)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage(prefix => 'a')$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', prefix => '.objectlink/owner')$$);
+CREATE SERVER bare FOREIGN DATA WRAPPER objectlink OPTIONS (bucket 'bare');
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('bare')$$);
+CREATE SERVER images FOREIGN DATA WRAPPER objectlink OPTIONS (endpoint 'http://127.0.0.1:1', bucket 'pictures', prefix 'images');
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('images', prefix => 'images2/')$$);
+SELECT daemon.refused($$SELECT objectlink.cancel_run(4711)$$);
+SELECT daemon.refused($$SELECT objectlink.cancel_run(NULL)$$);
+SELECT daemon.refused($$CALL objectlink.wait_for_run(4711, '1 s')$$);
+SELECT daemon.refused($$CALL objectlink.wait_for_run(NULL)$$);
+:runs
+-- No daemon: a warning, and it waits; one a store at a time
+SELECT objectlink.reconcile_storage('docs');
+SELECT regexp_replace(r, 'since .*', 'since ...') FROM daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'repair')$$) r;
+SELECT daemon.refused($$CALL objectlink.wait_for_run(1, '0')$$);
+SELECT daemon.refused($$CALL objectlink.wait_for_run(1, '-1 s')$$);
+SELECT phase, state, share_done FROM objectlink.reconcile_progress;
+SELECT objectlink.pause_run(1);
+SELECT regexp_replace(r, 'since .*', 'since ...') FROM daemon.refused($$SELECT objectlink.reconcile_storage('docs')$$) r;
+SELECT daemon.refused($$SELECT objectlink.pause_run(1)$$);
+SELECT objectlink.resume_run(1), objectlink.cancel_run(1);
+SELECT daemon.refused($$SELECT objectlink.resume_run(1)$$);
+SELECT daemon.refused($$SELECT objectlink.cancel_run(1)$$);
+:runs
+-- All stores: one call, the first one's number; busy ones are left out
+SELECT objectlink.reconcile_storage('images');
+SELECT objectlink.reconcile_storage();
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage()$$) LIMIT 1;
+:runs
+SELECT objectlink.cancel_run(id) FROM objectlink.runs WHERE state = 'queued';
+
+SELECT daemon.start(), daemon.walk();
+-- What the daemon does with a page: keys, each with its size and age; differences that need a look come back
+CREATE FUNCTION daemon.page(p_keys text[], p_up_to text DEFAULT NULL, p_size bigint DEFAULT 1, p_age_s int DEFAULT 100000, p_since_ms int DEFAULT 0) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+  v_run record;
+BEGIN
+  SELECT * INTO v_run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+  RETURN objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, v_run.after_key, p_up_to, p_keys,
+    ARRAY(SELECT p_size FROM unnest(p_keys)), ARRAY(SELECT format('"%s"', k) FROM unnest(p_keys) k), ARRAY(SELECT p_age_s * 1000::bigint FROM unnest(p_keys)), p_since_ms, 1);
+END $$;
+-- ... and what the looks show, the same for each
+CREATE FUNCTION daemon.looked(p_page json, p_sighting text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_run objectlink.run;
+BEGIN
+  SELECT * INTO v_run FROM objectlink.run WHERE state = 'running';
+  RETURN objectlink.conclude_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, v_run.after_key, p_page ->> 'reached',
+    (p_page ->> 'listed')::bigint, (p_page ->> 'compared')::bigint, (p_page ->> 'undecided')::bigint,
+    (SELECT json_agg(l::jsonb || jsonb_build_object('sighting', p_sighting, 'request_id', 'req')
+                     || CASE p_sighting WHEN 'other' THEN '{"size": 2, "etag": "\"seen\""}'::jsonb WHEN 'absent' THEN '{"size": null, "etag": null}' ELSE '{}' END) FROM json_array_elements(p_page -> 'looks') l));
+END $$;
+CREATE FUNCTION daemon.looks(p_page json) RETURNS SETOF text LANGUAGE sql AS $$ SELECT concat_ws(' ', l ->> 'key', l ->> 'reason', l ->> 'state') FROM json_array_elements(p_page -> 'looks') l $$;
+INSERT INTO document (file) SELECT objectlink.storage_ref('docs', k) FROM unnest('{a,b,c,d,e,f}'::text[]) k;
+SELECT daemon.apply();
+SELECT daemon.settle(key, 'stored', jsonb_build_object('size', 1, 'etag', format('"%s"', upper(key)))) FROM objectlink.object;
+
+-- All is well, in two pages; quotes and case of an ETag mean nothing
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c}', 'c');
+SELECT daemon.page('{d,e,f}');
+:runs
+:findings
+-- One is gone, one is another, one is nobody's; what objectlink itself keeps there is no finding
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{.objectlink/owner/root.json,a,b,bb}', 'bb') AS page \gset
+SELECT daemon.looks(:'page');
+SELECT daemon.page('{d,e,f}', NULL, 7) AS stale \gset
+SELECT daemon.looked(:'page', 'same');
+SELECT daemon.page('{d}', 'd', 7) AS page \gset
+SELECT daemon.looks(:'page');
+SELECT after_key, compared FROM objectlink.run WHERE state = 'running';
+SELECT daemon.looked(json_build_object('reached', 'd', 'listed', 1, 'compared', 2, 'undecided', 0, 'looks', (SELECT json_agg(l) FROM json_array_elements(:'page'::json -> 'looks') l WHERE l ->> 'key' = 'c')), 'absent');
+SELECT daemon.page('{e,f}');
+:runs
+:findings
+SELECT key, state, error_code, last_error FROM objectlink.object WHERE state <> 'stored';
+SELECT key, from_state, to_state, cause, request_id, detail #- '{seen,at}' AS detail FROM objectlink.events WHERE cause LIKE 'reconcil%' ORDER BY id;
+SELECT (evidence #- '{look,at}') - 'proved_at'::text AS evidence FROM objectlink.findings WHERE kind = 'missing';
+-- Seen again, changed, mended
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,bb,d}', 'd', 7) AS page \gset
+SELECT daemon.looks(:'page');
+SELECT daemon.looked(:'page', 'other');
+SELECT daemon.page('{e,f}');
+:findings
+SELECT objectlink.acknowledge(id, 'known') FROM objectlink.findings WHERE key = 'bb';
+SELECT daemon.refused($$SELECT objectlink.acknowledge(4711)$$);
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,bb,c,d,e,f}') AS page \gset
+SELECT daemon.looks(:'page');
+SELECT daemon.looked(:'page', 'same');
+:findings
+SELECT key, state FROM objectlink.object ORDER BY key;
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}') AS page \gset
+SELECT daemon.looks(:'page');
+SELECT daemon.looked(:'page', 'same') WHERE json_array_length(:'page'::json -> 'looks') > 0;
+:runs
+SELECT daemon.refused(format('SELECT objectlink.acknowledge(%s)', id)) IS NOT NULL FROM objectlink.finding WHERE key = 'bb';
+TRUNCATE objectlink.finding;
+
+-- What has happened since the listing began explains more than the listing. Listed ten seconds ago: all of these were proved after that
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b}', NULL, 7, 100000, 3600000);
+:findings
+UPDATE objectlink.object SET verified_at = '2020-01-01', since = '2020-01-01';
+-- unlinked, and not applied yet
+SELECT objectlink.reconcile_storage('docs');
+DELETE FROM document WHERE file = 's3://docs/a';
+SELECT daemon.page('{a,b,c,d,e,f}');
+-- applied, condemned, issued, gone since: listed nevertheless
+SELECT daemon.apply();
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}');
+SELECT daemon.condemn();
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}');
+SELECT daemon.issue();
+SELECT daemon.settle('a', 'gone');
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}', p_since_ms => 3600000);
+:findings
+-- and long after that: it was said to be gone. The same if it comes back with the content it had; not if it is another
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}');
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}');
+SELECT key, kind, status FROM objectlink.findings;
+ALTER SERVER docs OPTIONS (ADD orphan_grace '0');
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{a,b,c,d,e,f}', p_age_s => 0);
+SELECT objectlink.reconcile_storage('docs');
+SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, '', 'a', '{a}', '{1}', '{"\"new\""}', '{0}', 0, 1) ->> 'state'
+  FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+SELECT daemon.page('{b,c,d,e,f}');
+:findings
+ALTER SERVER docs OPTIONS (SET orphan_grace '1 day');
+TRUNCATE objectlink.finding;
+-- linked and not applied; young; older than it has to be, but not than a transaction; a table that cannot be asked
+SELECT objectlink.reconcile_storage('docs');
+INSERT INTO document (file) VALUES ('s3://docs/new');
+SELECT daemon.page('{b,c,d,e,f,new}');
+SELECT daemon.apply(), daemon.settle('new', 'stored', '{"size": 1}');
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,young}', p_age_s => 86399);
+:findings
+CREATE FOREIGN DATA WRAPPER dummy;
+CREATE SERVER dummy FOREIGN DATA WRAPPER dummy;
+CREATE TABLE mixed (id int, file objectlink.storage_ref) PARTITION BY LIST (id);
+CREATE INDEX ON mixed (file);
+CREATE FOREIGN TABLE mixed_far PARTITION OF mixed FOR VALUES IN (1) SERVER dummy;
+ALTER TABLE document DISABLE TRIGGER USER;
+DELETE FROM document WHERE file = 's3://docs/b';
+INSERT INTO document (file) VALUES ('s3://docs/rowonly');
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}');
+:findings
+DROP TABLE mixed;
+DROP FOREIGN DATA WRAPPER dummy CASCADE;
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}');
+:findings
+INSERT INTO document (file) VALUES ('s3://docs/b');
+ALTER TABLE document ENABLE TRIGGER USER;
+-- A walk after TRUNCATE may be about to unlink
+TRUNCATE document;
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}');
+:findings
+SELECT daemon.apply();
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}');
+SELECT daemon.walk(), daemon.apply();
+
+-- A page that came too late: its run is over, or another owner went on with it
+SELECT objectlink.reconcile_storage('docs');
+SELECT id AS run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) \gset
+SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, 'x', NULL, '{}', '{}', '{}', '{}', 0, 1);
+SELECT objectlink.pause_run(:run);
+SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, '', NULL, '{}', '{}', '{}', '{}', 0, 1);
+SELECT * FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+SELECT daemon.refused(format('SELECT objectlink.compare_page(%s, %s, %s, '''', NULL, ''{}'', ''{}'', ''{}'', ''{}'', 0, 1)', daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')) - 1, :run));
+SELECT objectlink.resume_run(:run);
+SELECT objectlink.fail_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 'store', 'AccessDenied', 'no right to list') FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+SELECT state, error_class, error_code, error_message FROM objectlink.runs WHERE id = :run;
+SET client_min_messages = error;
+CALL objectlink.wait_for_run(:run, '1 s');
+RESET client_min_messages;
+
+-- Who may what
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS objectlink_test_anybody;
+RESET client_min_messages;
+CREATE ROLE objectlink_test_anybody;
+GRANT USAGE ON SCHEMA daemon TO objectlink_test_anybody;
+SET ROLE objectlink_test_anybody;
+SELECT daemon.refused('SELECT objectlink.reconcile_storage()');
+SELECT daemon.refused('SELECT objectlink.cancel_run(1)');
+SELECT daemon.refused('SELECT objectlink.acknowledge(1)');
+SELECT daemon.refused('CALL objectlink.wait_for_run(1)');
+SELECT count(*) FROM objectlink.runs;
+SELECT count(*) FROM objectlink.findings;
+RESET ROLE;
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, attachment_id, evidence)
+  SELECT daemon.store_id('docs'), k, 'missing', 'open', 1, 1, CASE k WHEN 'mine' THEN (SELECT id FROM objectlink.attachment) END, '{}' FROM unnest('{mine,theirs}'::text[]) k;
+GRANT SELECT ON document TO objectlink_test_anybody;
+GRANT USAGE ON FOREIGN SERVER docs TO objectlink_test_anybody;
+SET ROLE objectlink_test_anybody;
+SELECT key FROM objectlink.findings WHERE kind = 'missing';
+SELECT count(*) > 0, bool_and(store = 'docs') FROM objectlink.runs;
+RESET ROLE;
+SELECT objectlink.grant_admin('objectlink_test_anybody');
+SET ROLE objectlink_test_anybody;
+SELECT count(*) FROM objectlink.findings WHERE kind = 'missing';
+SELECT objectlink.reconcile_storage('docs') > 0;
+RESET ROLE;
+SELECT requested_by = session_user FROM objectlink.runs ORDER BY id DESC LIMIT 1;
+
+SET client_min_messages = warning;
+DROP OWNED BY objectlink_test_anybody;
+DROP ROLE objectlink_test_anybody;
+CALL daemon.drop_server('images');
+CALL daemon.drop_server('bare');
+DROP TABLE document;
+CALL daemon.finish();
