@@ -74,7 +74,7 @@ int Session::run() {
       continue;
     }
     if (stopping && (is_quiet() || now >= stop_.deadline())) break;
-    done = context_.config.once && nothing_due_ && is_quiet();
+    done = context_.config.once && nothing_due_ && is_quiet() && !rows_due_before(now + soon);
     if (!done) wait(now);
   }
   const bool quiet = is_quiet();
@@ -103,7 +103,14 @@ bool Session::turn(Time now, bool stopping) {
                     : drainer_ && drainer_->is_behind() ? OwnedStore::Mood::behind
                                                         : OwnedStore::Mood::normal;
   for (auto& [id, store] : stores_) progress |= store->turn(now, mood);
+  if (row_writer_ && progress) row_writer_->look_soon(now);
+  if (row_writer_ && !stopping) progress |= row_writer_->turn(now);
   return progress;
+}
+
+bool Session::rows_due_before(Time time) const {
+  const auto next = row_writer_ ? row_writer_->next_turn() : std::nullopt;
+  return next && *next <= time;
 }
 
 bool Session::is_quiet() const {
@@ -119,6 +126,7 @@ void Session::wait(Time now) {
     if (const auto next = store->next_turn()) until = std::min(until, *next);
   }
   idle_wait_ = std::clamp(idle_wait_ * 2, idle_wait_min, context_.config.poll_interval);
+  if (row_writer_ && !stop_.requested()) until = std::min(until, row_writer_->next_turn().value_or(until));
   until = std::min({until, now + idle_wait_, next_refresh_});
   const auto due = look(now);
   if (due) until = std::min(until, now + *due);
@@ -127,6 +135,7 @@ void Session::wait(Time now) {
   const bool notified = pause.count() > 0 && context_.database.wait_notification(pause, stop_.wake_up());
   if (notified) idle_wait_ = milliseconds{0};
   if (notified && drainer_) drainer_->look_now();
+  if (row_writer_) row_writer_->look_soon(steady_clock::now());  // another daemon may have settled something
   if (due && *due <= pause) {
     for (auto& [id, store] : stores_) store->fetch_now();
   }
@@ -180,6 +189,7 @@ void Session::refresh(Time now) {
       drainer_epoch_ = acquired->epoch;
       drainer_ =
           std::make_unique<Drainer>(context_.database, context_.metrics, acquired->epoch, context_.config.batch_size);
+      row_writer_ = std::make_unique<RowWriter>(context_.database, acquired->epoch);
       log::info("outbox.acquired", "applies the outbox from now on", {{"epoch", acquired->epoch}});
     }
   }

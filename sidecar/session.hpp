@@ -17,6 +17,7 @@
 #include "health.hpp"
 #include "metrics.hpp"
 #include "owned_store.hpp"
+#include "row_writer.hpp"
 #include "stop_signal.hpp"
 #include "transport.hpp"
 
@@ -49,6 +50,7 @@ class Session {
   bool turn(Time now, bool stopping);
   void wait(Time now);
   std::optional<std::chrono::milliseconds> look(Time now);
+  bool rows_due_before(Time time) const;
   bool is_quiet() const;
   void release_all();
 
@@ -57,6 +59,7 @@ class Session {
   StopSignal& stop_;
   std::int64_t worker_ = 0;
   std::unique_ptr<Drainer> drainer_;
+  std::unique_ptr<RowWriter> row_writer_;  // with the drainer
   std::int64_t drainer_epoch_ = 0;
   std::map<int, std::unique_ptr<OwnedStore>> stores_;
   std::map<int, std::string> options_of_;  // as last read, by store

@@ -29,3 +29,8 @@ CREATE FUNCTION objectlink.ask_as_owner(relation regclass, question text, argume
     LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_ask_as_owner';
 COMMENT ON FUNCTION objectlink.ask_as_owner(regclass, text, anyarray) IS
     'runs a query about a table as the table''s owner, security-restricted, and returns its one value';
+
+CREATE FUNCTION objectlink.write_as_owner(relation regclass, statement text, argument anyarray, limit_ms integer) RETURNS anyarray
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_write_as_owner';
+COMMENT ON FUNCTION objectlink.write_as_owner(regclass, text, anyarray, integer) IS
+    'runs a statement that writes a table as the table''s owner, security-restricted and within a limit of time, and returns its one value';

@@ -74,6 +74,7 @@ BEGIN
     PERFORM 1 FROM unnest(v_store.keys) AS k (key)
       CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = v_store.id AND o.key = k.key FOR UPDATE) AS locked;
     PERFORM objectlink.write_changes(v_store.id, ARRAY(SELECT c FROM objectlink.judge(v_store.id, v_store.name, v_store.keys, p_touched, v_answer) c));
+    PERFORM objectlink.queue_row_work(v_store.id, v_store.keys);
   END LOOP;
   RETURN v_postponed;
 END $$;

@@ -39,6 +39,7 @@ DECLARE
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
   v_settled int;
   v_gone text[];
+  v_changed text[];
   v_erased objectlink.erased[];
   v_unclean_at timestamptz := (SELECT w.unclean_at FROM objectlink.owner w WHERE w.resource = p_store);
 BEGIN
@@ -106,10 +107,11 @@ BEGIN
     FROM acted a WHERE a.to_state <> a.state
   )
   -- What somebody else stored under the key was not erased.
-  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone'),
+  SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone'), array_agg(a.key) FILTER (WHERE a.to_state <> a.state AND a.outcome <> 'gone'),
          array_agg((a.was, a.request_id, a.proof)::objectlink.erased ORDER BY a.key COLLATE "C")
            FILTER (WHERE a.outcome = 'gone' AND a.error_code IS DISTINCT FROM 'ObjectExists')
-    INTO v_settled, v_gone, v_erased FROM acted a;
+    INTO v_settled, v_gone, v_changed, v_erased FROM acted a;
+  PERFORM objectlink.queue_row_work(p_store, v_changed);
   IF v_erased IS NOT NULL THEN
     PERFORM objectlink.record_erasures(p_store, p_epoch, v_erased);
   END IF;

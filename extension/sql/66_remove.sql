@@ -156,6 +156,7 @@ BEGIN
   INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
     SELECT p_store, b.key, 'deleting', b.state, 'still linked', b.attachment_id FROM back b;
   PERFORM objectlink.uncount_deletions(p_store, cardinality(v_linked));
+  PERFORM objectlink.queue_row_work(p_store, v_linked);
   v_keys := ARRAY(SELECT k FROM unnest(v_keys) k WHERE NOT k = ANY (v_linked));
 
   IF v_unknown IS NOT NULL THEN

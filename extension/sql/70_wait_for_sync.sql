@@ -10,6 +10,10 @@ BEGIN
     UNION ALL
     SELECT s.kind || ' walk', NULL, NULL FROM objectlink.scan s WHERE s.queued_at <= p_since
     UNION ALL
+    -- By the age of the link, not of the entry: a proof that comes while somebody waits leads to a new one.
+    SELECT 'rows to be written', t.name, w.key FROM objectlink.row_work w JOIN objectlink.store t ON t.id = w.store_id
+    WHERE NOT EXISTS (SELECT FROM objectlink.object r WHERE r.store_id = w.store_id AND r.key = w.key AND r.wanted_since > p_since)
+    UNION ALL
     SELECT r.state, t.name, r.key FROM objectlink.object r JOIN objectlink.store t ON t.id = r.store_id
     WHERE r.due_at IS NOT NULL AND r.state <> 'unlinked' AND r.wanted_since <= p_since AND r.state IN ('pending', 'deleting')
     UNION ALL

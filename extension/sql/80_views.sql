@@ -25,10 +25,12 @@ COMMENT ON VIEW objectlink.workers IS 'daemons that are connected now, and what 
 
 CREATE VIEW objectlink.attachments WITH (security_barrier) AS
 SELECT a.id, a.relation, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, a.attached_at, a.attached_by,
+       p.status_column, p.status_map, coalesce(p.on_upload_failure, 'mark') AS on_upload_failure,
+       ARRAY(SELECT r.relation FROM objectlink.related_table r WHERE r.attachment_id = a.id ORDER BY r.depth, r.relation) AS related,
        EXISTS (SELECT FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS linking_existing_rows,
        (SELECT sum(s.done) FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS existing_rows_linked,
        (SELECT min(s.last_error) FROM objectlink.scan s WHERE s.attachment_id = a.id) AS last_error
-FROM objectlink.attachment a
+FROM objectlink.attachment a LEFT JOIN objectlink.row_policy p ON p.attachment_id = a.id
 WHERE a.detached_at IS NULL
   AND (has_table_privilege('objectlink.object', 'SELECT') OR a.id IN (SELECT v.id FROM objectlink.visible_attachment v));
 COMMENT ON VIEW objectlink.attachments IS 'columns that are attached';

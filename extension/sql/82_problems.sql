@@ -118,6 +118,8 @@ FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_column
       UNION ALL SELECT * FROM objectlink.problem_trigger
       UNION ALL SELECT * FROM objectlink.problem_walk
+      UNION ALL SELECT * FROM objectlink.problem_row
+      UNION ALL SELECT * FROM objectlink.problem_status_column
       UNION ALL SELECT * FROM objectlink.problem_object
       UNION ALL SELECT * FROM objectlink.problem_held) p
 ORDER BY array_position('{error,warning,note}'::text[], p.severity), p.store, p.what, p.detail;

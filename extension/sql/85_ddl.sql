@@ -43,6 +43,7 @@ BEGIN
   -- Its number means nothing any more; in a dump it would come to mean another table.
   UPDATE objectlink.attachment a SET relation = 0::oid
     WHERE a.relation <> 0::oid AND NOT EXISTS (SELECT FROM pg_class t WHERE t.oid = a.relation);
+  PERFORM objectlink.forget_dropped_related();
   -- Partitions and children: their triggers, which went with them, say of which attachment they were.
   FOR v_at IN
     SELECT a.id, string_agg(DISTINCT d.object_identity, ', ') AS parts, array_agg(DISTINCT d.objid) AS relids,
@@ -106,6 +107,7 @@ BEGIN
     UPDATE objectlink.attachment SET column_name = v_at.attname WHERE id = v_at.id;
     PERFORM objectlink.complete_triggers(v_at.id);
   END LOOP;
+  PERFORM objectlink.follow_row_policies();
   -- A detached text column protects the objects of its rows under its new name too.
   UPDATE objectlink.attachment a SET column_name = c.attname FROM pg_attribute c
     WHERE a.detached_at IS NOT NULL AND a.store IS NOT NULL AND c.attrelid = a.relation AND c.attnum = a.attnum AND NOT c.attisdropped
@@ -133,6 +135,7 @@ BEGIN
         VALUES (v_at.relid, v_at.column_name, v_at.attnum, v_at.store, v_at.on_unlink, v_at.retention, v_at.max_attempts, v_at.id)
         ON CONFLICT (relation, column_name) WHERE detached_at IS NULL DO NOTHING RETURNING id INTO v_id;
       IF FOUND THEN
+        PERFORM objectlink.inherit_row_policy(v_at.id, v_id);
         PERFORM objectlink.complete_triggers(v_id);
         INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
       END IF;

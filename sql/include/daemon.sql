@@ -70,6 +70,18 @@ BEGIN
   RETURN v_seen;
 END $$;
 
+-- Brings users' rows in line until nothing is due: how many objects' rows were written.
+CREATE FUNCTION daemon.work_on_rows(p_limit int DEFAULT 100) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  v_done bigint := 0;
+BEGIN
+  FOR i IN 1 .. 100 LOOP
+    v_done := v_done + (objectlink.work_on_rows(daemon.epoch(0), p_limit, true)).done;
+    EXIT WHEN NOT EXISTS (SELECT FROM objectlink.row_work WHERE due_at <= clock_timestamp());
+  END LOOP;
+  RETURN v_done;
+END $$;
+
 -- What a store answered about one object, in the state and attempt that the registry has now.
 CREATE FUNCTION daemon.settle(p_key text, p_outcome text, p_more jsonb DEFAULT '{}', p_store text DEFAULT 'docs')
 RETURNS int LANGUAGE plpgsql AS $$
@@ -130,7 +142,7 @@ BEGIN
   PERFORM objectlink.purge_erasures('infinity');
   TRUNCATE objectlink.outbox, objectlink.object, objectlink.payload, objectlink.condemned, objectlink.event,
            objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell, objectlink.dropped_relation, objectlink.erasure_chain, objectlink.erasure_purged,
-           objectlink.capability, objectlink.marker, objectlink.run, objectlink.finding RESTART IDENTITY;
+           objectlink.capability, objectlink.marker, objectlink.run, objectlink.finding, objectlink.row_policy, objectlink.related_table, objectlink.row_work RESTART IDENTITY;
   DROP SERVER docs CASCADE;
   DROP SCHEMA daemon CASCADE;
 END $$;

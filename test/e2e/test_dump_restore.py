@@ -42,11 +42,20 @@ def dumped(pg, bucket, make_daemon):
     pg.run("ALTER TABLE document DROP dropped")
     pg.run("SELECT objectlink.attach('document', 'also')")
     pg.run("SELECT objectlink.attach('part', 'file')")
+    pg.run("CREATE TABLE paper (id int PRIMARY KEY, gone int, file objectlink.storage_ref, status text)")
+    pg.run("CREATE TABLE chunk (paper int REFERENCES paper, gone int, status text)")
+    pg.run("ALTER TABLE paper DROP gone; ALTER TABLE chunk DROP gone")
+    pg.run("SELECT objectlink.attach('paper', 'file', status_column => 'status', related => '{chunk}')")
+    pg.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$")
+    pg.run("CREATE TRIGGER refuse BEFORE UPDATE ON paper FOR EACH ROW EXECUTE FUNCTION refuse()")
+    pg.run("INSERT INTO paper VALUES (1, objectlink.put('docs', 'of a paper', key => 'paper')); INSERT INTO chunk VALUES (1)")
     documents = Documents(pg, bucket)
+    documents._contents["paper"] = b"of a paper"
     daemon = make_daemon()
     documents.stored = documents.put(["stored/1", "stored/2"])
     documents.refer(["failed"])
-    documents.sync()
+    eventually(lambda: pg.states() == {"stored/1": "stored", "stored/2": "stored", "failed": "failed", "paper": "stored"})
+    eventually(lambda: pg.run("SELECT 1 FROM objectlink.row_work WHERE failed_at IS NOT NULL"))
     daemon.stop()
     documents.delete(["stored/2"])
     documents.put(["pending/1", "pending/2"])
@@ -60,7 +69,7 @@ def dumped(pg, bucket, make_daemon):
 
 
 TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event", "erasure", "erasure_chain", "erasure_purged",
-          "capability", "marker"]
+          "capability", "marker", "row_policy", "related_table", "row_work"]
 
 
 def adopt(copy):
@@ -92,8 +101,11 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
     copy = restore(dumped.pg, "custom")
     # A bucket of its own: two databases must not share one.
     bucket = Bucket(s3_server)
-    for key, content in [("stored/1", dumped._contents["stored/1"]), ("stored/2", dumped._contents["stored/2"]), ("legacy/1", b"legacy")]:
+    for key, content in [("stored/1", dumped._contents["stored/1"]), ("stored/2", dumped._contents["stored/2"]), ("legacy/1", b"legacy"),
+                         ("paper", b"of a paper")]:
         bucket.put(key, content)
+    # Rows that waited to be written in the original are written in the copy.
+    copy.run("DROP TRIGGER refuse ON paper")
     copy.run(f"ALTER SERVER docs OPTIONS (SET bucket '{bucket.name}')")
     copy.run("SELECT objectlink.grant_daemon(%s)", DAEMON_ROLE)
     make_daemon(dsn=copy.dsn(DAEMON_ROLE), name="daemon of the copy")
@@ -103,8 +115,9 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
     copy.wait_for_sync()
     states = copy.states()
     assert states.pop("reserved") == "reserved" and states.pop("failed") == "failed"
-    assert states == {key: "stored" for key in ["stored/1", "pending/1", "pending/2", "legacy/1", "part"]}
+    assert states == {key: "stored" for key in ["stored/1", "pending/1", "pending/2", "legacy/1", "part", "paper"]}
     restored.assert_bucket(states)
+    assert copy.run("SELECT p.status, c.status AS chunk FROM paper p JOIN chunk c ON c.paper = p.id") == [("stored", "stored")]
 
     # The triggers work, in partitions and for columns whose number is another one now.
     copy.run("UPDATE document SET also = file, file = NULL WHERE objectlink.key(file) = 'pending/1'")
@@ -119,7 +132,7 @@ def test_a_daemon_finishes_the_pending_work_of_the_copy(dumped, make_daemon, s3_
     restored.assert_bucket(states.keys() | {"new", "part 2"})
 
     # And the original knows nothing of it.
-    assert dumped.bucket.keys() == ["legacy/1", "stored/1", "stored/2"]
+    assert dumped.bucket.keys() == ["legacy/1", "paper", "stored/1", "stored/2"]
     copy.close()
 
 
@@ -131,8 +144,9 @@ def test_what_was_dropped_is_held_in_the_copy(dumped, make_daemon, s3_server):
     dumped.pg.run("DROP TABLE gone")
     copy = restore(dumped.pg, "plain")
     bucket = Bucket(s3_server)
-    for key in ["stored/1", "stored/2", "dropped", "legacy/1"]:
+    for key in ["stored/1", "stored/2", "dropped", "legacy/1", "paper"]:
         bucket.put(key, b"content")
+    copy.run("DROP TRIGGER refuse ON paper")
     copy.run(f"ALTER SERVER docs OPTIONS (SET bucket '{bucket.name}')")
     copy.run("SELECT objectlink.grant_daemon(%s)", DAEMON_ROLE)
     make_daemon(dsn=copy.dsn(DAEMON_ROLE))
@@ -147,6 +161,7 @@ def test_what_was_dropped_is_held_in_the_copy(dumped, make_daemon, s3_server):
 
 def test_the_original_goes_on_after_a_dump(dumped, make_daemon):
     pg_tool(dumped.pg.cluster, "pg_dump", "-Fc", dumped.pg.name)
+    dumped.pg.run("DROP TRIGGER refuse ON paper")
     make_daemon()
     dumped.sync()
     assert dumped.pg.state("pending/1") == "stored" and dumped.pg.state("stored/2") is None
