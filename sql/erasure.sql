@@ -149,10 +149,11 @@ BEGIN;
 TRUNCATE document;
 SELECT now() AS began \gset
 COMMIT;
+SELECT clock_timestamp() AS ended \gset
 RESET ROLE;
 SELECT daemon.apply(), daemon.walk();
 SELECT daemon.erase();
-SELECT key, relation, column_name, row_key, act, unlinked_by, unlinked_at >= :'began' AS began FROM objectlink.erasures WHERE act = 'truncate' ORDER BY id;
+SELECT key, relation, column_name, row_key, act, unlinked_by, unlinked_at BETWEEN :'began' AND :'ended' AS then FROM objectlink.erasures WHERE act = 'truncate' ORDER BY id;
 -- what a row had unlinked before keeps that row: a TRUNCATE after it has taken nothing from it
 CALL daemon.store('{before}');
 SET ROLE objectlink_test_user;

@@ -80,6 +80,31 @@ INSERT INTO objectlink.condemned (ref, release_after, watched, sha256) VALUES
 SELECT objectlink.release_condemned(daemon.epoch(0));
 SELECT key, state FROM objectlink.object WHERE key IN ('no-upload', 'no-digest', 'upload') ORDER BY key;
 
+-- What is handed out: what is due, the oldest first, behind a point in time, as much as was asked for; so the daemon that takes it
+-- in pieces leaves nothing out. With it how often it may be tried, and content of which no proof came yet
+SELECT objectlink.release_deletions('docs', prefix => ''), objectlink.detach('document', 'file');
+TRUNCATE objectlink.object, objectlink.outbox, objectlink.condemned;
+DELETE FROM document;
+SELECT objectlink.attach('document', 'file', max_attempts => 3) > 0;
+INSERT INTO document SELECT i, objectlink.put('docs', 'x', key => 'p' || i) FROM generate_series(1, 3) i;
+INSERT INTO document SELECT i, objectlink.put('docs', 'x', key => 'u' || i) FROM generate_series(4, 5) i;
+SELECT daemon.apply() > 0;
+UPDATE objectlink.object SET verified_at = now() WHERE key = 'u5';
+DELETE FROM document WHERE id > 3;
+SELECT daemon.apply();
+UPDATE objectlink.object o SET due_at = now() + v.due FROM (VALUES ('p1', interval '-1 minute'), ('p2', '-3 minutes'), ('p3', '1 day'), ('u4', '-2 minutes'), ('u5', '0')) v (key, due) WHERE o.key = v.key;
+INSERT INTO objectlink.object (store_id, key, state, since, due_at) VALUES (daemon.store_id('docs'), 'u6', 'unlinked', now(), now() + interval '1 day');
+\set due 'SELECT string_agg(key, '' '') FROM objectlink.due_work'
+:due(daemon.store_id('docs'), '-infinity', 100);
+:due(daemon.store_id('docs'), '-infinity', 2);
+:due(daemon.store_id('docs'), (SELECT due_at FROM objectlink.object WHERE key = 'u4'), 1);
+:due(daemon.store_id('docs'), (SELECT due_at FROM objectlink.object WHERE key = 'p1'), 100);
+SELECT key, max_attempts, payload_size, content FROM objectlink.due_work(daemon.store_id('docs'), '-infinity', 100) ORDER BY key;
+ALTER SERVER docs OPTIONS (ADD max_attempts '7');
+SELECT objectlink.alter_attachment('document', 'file', reset => '{max_attempts}') > 0;
+UPDATE objectlink.object SET attachment_id = NULL WHERE key = 'p1';
+SELECT key, max_attempts FROM objectlink.due_work(daemon.store_id('docs'), '-infinity', 100) WHERE state = 'pending' ORDER BY key;
+
 SET client_min_messages = warning;
 DROP TABLE document;
 CALL daemon.finish();
