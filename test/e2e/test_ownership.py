@@ -450,7 +450,7 @@ def test_an_older_state_of_the_database(clusters, bucket, make_daemon, way):
 @pytest.mark.long
 @pytest.mark.limit(300)
 def test_a_move_to_a_new_cluster(clusters, bucket, make_daemon):
-    """What pg_upgrade does to an identity: another system identifier, other oids."""
+    """By a dump: another system identifier, other oids."""
     world = own_world(clusters, bucket, make_daemon)
     world.daemon.stop()
     fresh = Cluster()
@@ -465,6 +465,48 @@ def test_a_move_to_a_new_cluster(clusters, bucket, make_daemon):
     assert_copy_does_nothing(world, copy, daemon, "copy")
     assert_adopted(world, copy, 100)
     copy.close()
+
+
+@pytest.mark.long
+@pytest.mark.limit(300)
+def test_pg_upgrade(clusters, bucket, make_daemon):
+    """It keeps every oid and changes the system identifier. What waited before it waits after it, until somebody decides."""
+    world = own_world(clusters, bucket, make_daemon)
+    old = world.pg
+    old.run("ALTER SERVER docs OPTIONS (ADD retention '1 hour')")
+    world.documents.delete(["c"])  # known to be unlinked, and kept by the store's retention
+    world.documents.sync()
+    world.daemon.stop()
+    old.run("ALTER SERVER docs OPTIONS (DROP retention)")
+    world.documents.delete(["b"])  # committed, and not yet applied
+    old.run("INSERT INTO document (file) VALUES (objectlink.put('docs', 'put before', key => 'before'))")
+    registry = "SELECT * FROM objectlink.object ORDER BY store_id, key COLLATE \"C\""
+    outbox = "SELECT * FROM objectlink.outbox ORDER BY ref, op"
+    known, waiting = old.run(registry), old.run(outbox)
+    assert waiting
+    old.close()
+    old.cluster.stop()
+    new = Cluster()
+    clusters.append(new)
+    new.upgrade_from(old.cluster)
+
+    upgraded = Database(new, old.name)
+    assert upgraded.run(registry) == known and upgraded.run(outbox) == waiting
+    daemon = make_daemon(name="upgraded", dsn=upgraded.dsn(DAEMON_ROLE))
+    assert_copy_does_nothing(world, upgraded, daemon, "copy")
+    assert (upgraded.state("b"), upgraded.state("before"), upgraded.state("c")) == ("unlinked", "pending", "unlinked")
+    always(lambda: bucket.exists("b") and bucket.exists("c") and not bucket.exists("before"), 1)
+
+    assert_adopted(world, upgraded, 100)
+    eventually(lambda: not bucket.exists("b") and upgraded.state("before") == "stored", 30, "what waited is done")
+    assert bucket.get("before") == b"put before"
+    # Nothing has hastened what a policy keeps.
+    always(lambda: bucket.exists("c"), 1)
+    assert upgraded.value("SELECT due_at > now() FROM objectlink.objects WHERE key = 'c'")
+    upgraded.run("SELECT objectlink.expedite_deletions('docs', key => 'c')")
+    eventually(lambda: not bucket.exists("c"))
+    assert upgraded.value("SELECT bool_and(intact) FROM objectlink.verify_erasures()")
+    upgraded.close()
 
 
 # Faults

@@ -53,6 +53,11 @@ class Cluster(Server):
         self.call("restore", point)
         eventually(lambda: not self._in_recovery(), what="the recovery has ended")
 
+    def upgrade_from(self, old):
+        """Takes over the databases of another cluster, which is stopped, by pg_upgrade. This one is new and empty."""
+        self.call("upgrade", old.folder)
+        self.password = old.password
+
     def _in_recovery(self):
         postgres = Database(self, self.superuser)
         try:
