@@ -21,6 +21,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SE
 DECLARE
   v_found objectlink.difference[];
   v_healed text[];
+  v_changed text[];
 BEGIN
   PERFORM FROM unnest(p_looks) l
     CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.key = l.key COLLATE "C" FOR UPDATE) AS locked;
@@ -54,8 +55,9 @@ BEGIN
     FROM changed c WHERE c.to_state <> c.from_state
   )
   SELECT array_agg((c.key, c.to_state, c.attachment_id, c.shown)::objectlink.difference) FILTER (WHERE c.to_state IN ('missing', 'corrupt')),
-         array_agg(c.key)
-    INTO v_found, v_healed FROM changed c;
+         array_agg(c.key), array_agg(c.key) FILTER (WHERE c.to_state <> c.from_state)
+    INTO v_found, v_healed, v_changed FROM changed c;
+  PERFORM objectlink.queue_row_work(p_store, v_changed);
   PERFORM objectlink.note_findings(p_store, p_run, v_found);
   -- What it was before is over, and so is everything else that was found of it.
   UPDATE objectlink.finding f

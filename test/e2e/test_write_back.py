@@ -222,3 +222,23 @@ def test_a_hundred_rows_at_once(papers, daemon):
     assert statuses(papers.pg) == {key: {"available"} for key in keys}
     always(lambda: papers.pg.value("SELECT count(*) FROM objectlink.row_work") == 0, 0.5)
     terminate_daemon_sessions(papers.pg)
+
+
+def test_rows_show_what_reconciling_finds(papers, daemon):
+    """Behind objectlink's back an object goes and comes back, another is changed; each row says so in its own words."""
+    pg, bucket = papers.pg, papers.bucket
+    put(papers, ["gone", "changed", "well"])
+    pg.wait_for_sync()
+    bucket.delete("gone")
+    bucket.put("changed", b"something else")
+
+    def reconcile():
+        pg.run("CALL objectlink.wait_for_run(objectlink.reconcile_storage('docs'), '60 seconds')")
+        pg.wait_for_sync()
+        return statuses(pg)
+
+    assert reconcile() == {"gone": {"ERROR"}, "changed": {"ERROR"}, "well": {"available"}}
+    assert pg.states() == {"gone": "missing", "changed": "corrupt", "well": "stored"}
+    for key in ("gone", "changed"):
+        bucket.put(key, b"content of " + key.encode())
+    assert reconcile() == {"gone": {"available"}, "changed": {"available"}, "well": {"available"}}
