@@ -26,8 +26,7 @@ BEGIN
       CROSS JOIN LATERAL (SELECT i.key, i.attachment_id FROM objectlink.object i WHERE i.store_id = p_store AND i.key = w.key OFFSET 0) AS o
     ), changed AS (
       UPDATE objectlink.object o
-      SET state = 'deleting', since = clock_timestamp(), attempts = 0, issued_at = NULL, issued_epoch = NULL, due_at = clock_timestamp(),
-          last_error = NULL
+      SET state = 'deleting', since = clock_timestamp(), attempts = 0, due_at = clock_timestamp(), last_error = NULL
       FROM due d WHERE o.store_id = d.store_id AND o.key = d.key
     ), marked AS (
       INSERT INTO objectlink.condemned (ref) SELECT objectlink.storage_ref(v_store::text, d.key) FROM due d
