@@ -415,6 +415,28 @@ SELECT count(*) FROM objectlink.condemned;
 DROP TABLE part, later, silent;
 :forget
 
+-- A deletion was tried, and blocked; then it is found that the word of a dropped table is missing: held, it is none that waits
+CREATE TABLE document (id int, file objectlink.storage_ref);
+CREATE TABLE other (file objectlink.storage_ref);
+SELECT objectlink.attach('document', 'file') > 0, objectlink.attach('other', 'file') > 0;
+INSERT INTO document VALUES (1, 's3://docs/1');
+INSERT INTO other VALUES ('s3://docs/1');
+:store
+DELETE FROM other;
+CREATE TEMP TABLE later AS SELECT * FROM objectlink.outbox;
+TRUNCATE objectlink.outbox;
+DELETE FROM document;
+SELECT daemon.apply();
+SELECT daemon.condemn();
+SELECT objectlink.uncondemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{1}', 60000, 'blocked');
+DROP TABLE other;
+INSERT INTO objectlink.outbox SELECT * FROM later;
+SELECT daemon.apply();
+:objects
+SELECT last_error FROM objectlink.object;
+DROP TABLE document, later;
+:forget
+
 -- A table that can't be asked: the walk comes again, what was dropped is not believed to be linked
 CREATE TABLE document (id int, file objectlink.storage_ref);
 SELECT objectlink.attach('document', 'file') > 0;
