@@ -220,8 +220,7 @@ BEGIN
            coalesce(o.attachment_id, CASE WHEN o.linked THEN NULL ELSE o.was_attachment_id END, (o.touched).attachment_id), o.was_attachment_id,
            (o.touched).put, o.role, (o.touched).unlink_at, o.reservation, o.cause, o.hold, o.told,
            (o.touched).unlink AND NOT o.asked_only OR (o.touched).link,
-           -- A walk after a TRUNCATE also asks about what had lost its row before: who let that go is known already.
-           o.to_state = 'unlinked' AND (o.told OR NOT o.asked_only) AND coalesce((o.touched).unlink_at > coalesce(o.unlinked_at, '-infinity'), false),
+           o.to_state = 'unlinked' AND coalesce((o.touched).unlink_at > coalesce(o.unlinked_at, '-infinity'), false),
            -- Who left it without a row, and from which row it went: for the record of its erasure.
            u.by, u.via, u.relation, u.act, u.row_key
     FROM outcome o

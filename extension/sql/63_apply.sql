@@ -126,6 +126,8 @@ BEGIN
                           THEN NULL ELSE o.last_error END
     FROM change c
     WHERE o.store_id = c.store_id AND o.key = c.key AND c.from_state = c.to_state
+      -- That an unlink is later is no reason by itself: a walk after a TRUNCATE also asks about what had lost its row before, and
+      -- who let that go is known already.
       AND (c.attachment_id IS DISTINCT FROM c.was_attachment_id OR c.linked_by IS DISTINCT FROM c.was_linked_by
            OR c.held_reason IS DISTINCT FROM o.held_reason
            OR (c.put AND c.to_state IN ('pending', 'unlinked')) OR (c.vanished AND c.to_state = 'unlinked')
