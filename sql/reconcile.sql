@@ -207,6 +207,53 @@ SET client_min_messages = error;
 CALL objectlink.wait_for_run(:run, '1 s');
 RESET client_min_messages;
 
+-- A person decides
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)
+  SELECT daemon.store_id('docs'), k, v, s, 1, 1, e::jsonb FROM (VALUES ('x', 'orphan', 'open', '{"etag": "\"x\"", "size": 1}'), ('y', 'orphan', 'open', '{}'),
+    ('z', 'orphan', 'suspected', '{"etag": "\"x\""}'), ('m', 'missing', 'open', '{}'), ('u', 'unregistered', 'open', '{}')) AS f (k, v, s, e);
+CREATE FUNCTION daemon.finding(p_key text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM objectlink.finding WHERE key = p_key AND status <> 'resolved' $$;
+CREATE FUNCTION daemon.refused_resolve(p_key text, p_action text) RETURNS SETOF text LANGUAGE sql AS
+$$ SELECT regexp_replace(r, 'finding \d+', 'finding N') FROM daemon.refused(format('SELECT objectlink.resolve(%s, %L)', daemon.finding(p_key), p_action)) r $$;
+SELECT daemon.refused('SELECT objectlink.resolve(NULL, ''delete'')');
+SELECT daemon.refused_resolve('x', 'destroy');
+SELECT daemon.refused_resolve('x', NULL);
+SELECT daemon.refused_resolve('x', 'repair');
+SELECT daemon.refused_resolve('y', 'delete');
+SELECT daemon.refused_resolve('z', 'delete');
+SELECT daemon.refused_resolve('m', 'delete');
+SELECT daemon.refused_resolve('u', 'delete');
+SELECT daemon.refused(format('SELECT objectlink.acknowledge(%s, %L)', daemon.finding('x'), repeat('x', 201)));
+SELECT severity, store, what, detail, remedy FROM objectlink.problems WHERE what LIKE '%objects' OR what LIKE 'rec%';
+SELECT objectlink.resolve(daemon.finding('u'), 'repair');
+SELECT op, ref FROM objectlink.outbox;
+SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
+SELECT what, store, key FROM objectlink.unsettled('1', clock_timestamp()) WHERE key = 'x';
+SELECT key, size, etag FROM objectlink.deletions_to_confirm(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+CREATE FUNCTION daemon.confirm(p_key text, p_sighting text) RETURNS int LANGUAGE sql AS $$
+  SELECT objectlink.confirm_deletions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')),
+    json_build_array(json_build_object('id', daemon.finding(p_key), 'sighting', p_sighting, 'size', 1, 'etag', '"x"', 'version_id', '', 'request_id', 'req')))
+$$;
+-- not what was found; known by now; the same
+SELECT daemon.confirm('x', 'other');
+SELECT status, resolution FROM objectlink.finding WHERE key = 'x';
+UPDATE objectlink.finding SET status = 'open' WHERE key = 'x';
+SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
+INSERT INTO objectlink.object (store_id, key, state, since) VALUES (daemon.store_id('docs'), 'x', 'pending', now());
+SELECT daemon.confirm('x', 'same');
+SELECT status, resolution FROM objectlink.finding WHERE key = 'x';
+ALTER TABLE objectlink.object DISABLE TRIGGER USER;
+DELETE FROM objectlink.object WHERE key = 'x';
+ALTER TABLE objectlink.object ENABLE TRIGGER USER;
+SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
+SELECT daemon.confirm('x', 'same');
+SELECT status, resolution, decided_by = session_user, reason FROM objectlink.finding WHERE key = 'x';
+SELECT key, state, unlinked_act, unlinked_by = session_user AS by, keep_until, due_at <= clock_timestamp() AS due, etag FROM objectlink.object WHERE key = 'x';
+-- a row links it before it is deleted
+INSERT INTO document (file) VALUES ('s3://docs/x');
+SELECT daemon.apply();
+SELECT key, state FROM objectlink.object WHERE key = 'x';
+SELECT daemon.confirm('x', 'same');
+
 -- Who may what
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS objectlink_test_anybody;
