@@ -17,6 +17,9 @@ SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'quarantine'
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 0)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 1001)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', repair_limit => -1)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', repair_limit_share => 0)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', time_budget => '0')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage(prefix => 'a')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', prefix => '.objectlink/owner')$$);
 CREATE SERVER bare FOREIGN DATA WRAPPER objectlink OPTIONS (bucket 'bare');

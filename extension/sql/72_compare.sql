@@ -255,7 +255,8 @@ BEGIN
     PERFORM objectlink.advance_run(p_run, v_page.reached, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0,
                                    (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided));
   END IF;
-  RETURN json_build_object('state', CASE WHEN v_looks IS NULL AND v_page.reached IS NULL THEN 'done' ELSE 'running' END, 'reached', v_page.reached,
+  RETURN json_build_object('state', CASE WHEN v_looks IS NULL AND v_page.reached IS NULL THEN 'done'
+                                         WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped' ELSE 'running' END, 'reached', v_page.reached,
     'listed', (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), 'compared', cardinality(v_page.pairs),
     'undecided', (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided), 'looks', coalesce(v_looks, '[]'));
 END $$;
@@ -284,6 +285,7 @@ BEGIN
   PERFORM objectlink.note_sightings(p_store, p_run, v_looks);
   PERFORM objectlink.advance_run(p_run, p_reached, p_listed, p_compared, cardinality(v_looks),
                                  p_undecided + (SELECT count(*) FROM unnest(v_looks) l WHERE l.sighting = 'unknown'));
-  RETURN CASE WHEN p_reached IS NULL THEN 'done' ELSE 'running' END;
+  RETURN CASE WHEN p_reached IS NULL THEN 'done' WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped'
+              ELSE 'running' END;
 END $$;
 COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, text, text, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';

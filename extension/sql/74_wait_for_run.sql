@@ -24,7 +24,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(objectlink.wait_lock_class(), pg_backend_pid());
   LOOP
     -- The first run of a call stands for all of them.
-    SELECT count(*) FILTER (WHERE r.state IN ('queued', 'running', 'paused') AND r.braked_at IS NULL) AS open, sum(r.compared) AS compared,
+    SELECT count(*) FILTER (WHERE r.state IN ('queued', 'running', 'paused') AND r.braked_at IS NULL AND NOT r.out_of_time) AS open, sum(r.compared) AS compared,
            min(r.state) FILTER (WHERE r.state IN ('queued', 'running', 'paused')) AS state
       INTO v_run FROM objectlink.run r WHERE r.id = run_id OR r.call_id = run_id;
     v_progress := format('%s keys compared', v_run.compared);
