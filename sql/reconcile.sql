@@ -195,6 +195,31 @@ SELECT objectlink.reconcile_storage('docs');
 SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}');
 SELECT daemon.walk(), daemon.apply();
 
+-- A request to delete it, or an upload of it, may still arrive: nobody knows yet what it is
+INSERT INTO objectlink.condemned (ref, release_after) VALUES ('s3://docs/late', now() + interval '1 hour');
+SELECT objectlink.reconcile_storage('docs', prefix => 'late');
+SELECT daemon.page('{late}') ->> 'undecided';
+DELETE FROM objectlink.condemned WHERE ref = 's3://docs/late';
+SELECT count(*) FROM objectlink.findings WHERE key = 'late';
+-- A look counts only if nothing has changed since it was asked for: here its row went, there it was put anew
+INSERT INTO document (file) VALUES ('s3://docs/p'), ('s3://docs/q'), ('s3://docs/r');
+SELECT daemon.apply();
+SELECT daemon.settle(k, 'stored', '{"size": 1}') FROM unnest('{p,q,r}'::text[]) k;
+SELECT objectlink.reconcile_storage('docs', prefix => 'p');
+SELECT objectlink.cancel_run(max(id)) FROM objectlink.runs;
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}') AS page \gset
+SELECT daemon.looks(:'page');
+DELETE FROM document WHERE file = 's3://docs/p';
+SELECT daemon.apply();
+UPDATE objectlink.object SET since = clock_timestamp(), verified_at = clock_timestamp() WHERE key = 'q';
+SELECT daemon.looked(:'page', 'absent');
+SELECT key, state FROM objectlink.object WHERE key IN ('p', 'q', 'r') ORDER BY key;
+SELECT key, kind FROM objectlink.findings WHERE key IN ('p', 'q', 'r');
+DELETE FROM document;
+SELECT daemon.apply();
+TRUNCATE objectlink.finding;
+
 -- A page that came too late: its run is over, or another owner went on with it
 SELECT objectlink.reconcile_storage('docs');
 SELECT id AS run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) \gset
