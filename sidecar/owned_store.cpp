@@ -63,7 +63,8 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       removal_(*this, identity_.id, identity_.epoch),
       known_(*this, identity_.id, identity_.epoch, identity_.name),
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
-      reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()) {
+      reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()),
+      confirmed_(*this, identity_.id, identity_.epoch) {
   set_options(options);
 }
 
@@ -79,6 +80,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
   reconciliation_.drop_page();
+  confirmed_.drop();
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
   known_.set_options(options);
   known_.take_checksums_changed();
@@ -121,14 +123,21 @@ bool OwnedStore::turn(Time now, Mood mood) {
   const bool may_ask = !health_.is_paused() ||
                        (reconciliation_.waits_to_ask(now) && health_.allowance(now, taken_.size() + sent_, 1) > 0);
   progress |= reconciliation_.turn(context_.database, now, may_ask);
+  progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
   context_.metrics.set_queue(identity_.name, static_cast<double>(taken_.size()));
   return progress;
 }
 
+bool OwnedStore::look_for_run(Time now) {
+  const bool run = reconciliation_.look_for_run(now);
+  return confirmed_.look_for_one(now) || run;
+}
+
 std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   const auto work = next_work();
   auto run = reconciliation_.next_turn();
+  if (const auto confirmed = confirmed_.next_turn()) run = run ? std::min(*run, *confirmed) : *confirmed;
   if (!run) return work;
   if (const auto paused_until = health_.paused_until()) run = std::max(*run, *paused_until);
   run = std::max(*run, usable_at_);
@@ -255,6 +264,7 @@ void OwnedStore::fetch_now() {
 
 void OwnedStore::keep_fetching() {
   reconciliation_.keep_looking(steady_clock::now());
+  confirmed_.keep_looking(steady_clock::now());
   if (next_fetch_ == Time::max()) next_fetch_ = last_fetch_ + idle_fetch_interval;
 }
 

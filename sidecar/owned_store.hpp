@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config.hpp"
+#include "confirmed_deletion.hpp"
 #include "core/store_options.hpp"
 #include "database.hpp"
 #include "errand.hpp"
@@ -63,15 +64,16 @@ class OwnedStore final : private Errand {
   void fetch_now();
   // Nobody looks for this store: it has to do so itself, now and then.
   void keep_fetching();
-  // A run of reconcile_storage() waits for one of the stores. False: this one has just looked for its own.
-  bool look_for_run(Time now) { return reconciliation_.look_for_run(now); }
+  // A run of reconcile_storage(), or the object of a finding that is to be deleted, waits for one of the stores. False: this
+  // one has just looked for its own.
+  bool look_for_run(Time now);
 
   // Nothing handed to the store any more, and nothing to settle.
   bool is_quiet() const { return results_.empty() && sent_ == 0; }
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const {
-    return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !health_.is_paused() &&
-           !ownership_.is_fenced() && now >= usable_at_;
+    return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !confirmed_.is_active() &&
+           !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_;
   }
   // What is due cannot be done now: paused, fenced, or not to be claimed.
   bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
@@ -121,6 +123,7 @@ class OwnedStore final : private Errand {
   KnownStore known_;
   Ownership ownership_;
   Reconciliation reconciliation_;
+  ConfirmedDeletion confirmed_;
   bool fence_followed_ = false;  // what is fenced has been given back
   std::string refusal_shown_;
   bool in_use_ = false;        // something was ever fetched

@@ -17,6 +17,9 @@ SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'quarantine'
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 0)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 1001)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', repair_limit => -1)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', repair_limit_share => 0)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', time_budget => '0')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage(prefix => 'a')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', prefix => '.objectlink/owner')$$);
 CREATE SERVER bare FOREIGN DATA WRAPPER objectlink OPTIONS (bucket 'bare');
@@ -192,6 +195,31 @@ SELECT objectlink.reconcile_storage('docs');
 SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}');
 SELECT daemon.walk(), daemon.apply();
 
+-- A request to delete it, or an upload of it, may still arrive: nobody knows yet what it is
+INSERT INTO objectlink.condemned (ref, release_after) VALUES ('s3://docs/late', now() + interval '1 hour');
+SELECT objectlink.reconcile_storage('docs', prefix => 'late');
+SELECT daemon.page('{late}') ->> 'undecided';
+DELETE FROM objectlink.condemned WHERE ref = 's3://docs/late';
+SELECT count(*) FROM objectlink.findings WHERE key = 'late';
+-- A look counts only if nothing has changed since it was asked for: here its row went, there it was put anew
+INSERT INTO document (file) VALUES ('s3://docs/p'), ('s3://docs/q'), ('s3://docs/r');
+SELECT daemon.apply();
+SELECT daemon.settle(k, 'stored', '{"size": 1}') FROM unnest('{p,q,r}'::text[]) k;
+SELECT objectlink.reconcile_storage('docs', prefix => 'p');
+SELECT objectlink.cancel_run(max(id)) FROM objectlink.runs;
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.page('{b,c,d,e,f,new,rowonly,strange}') AS page \gset
+SELECT daemon.looks(:'page');
+DELETE FROM document WHERE file = 's3://docs/p';
+SELECT daemon.apply();
+UPDATE objectlink.object SET since = clock_timestamp(), verified_at = clock_timestamp() WHERE key = 'q';
+SELECT daemon.looked(:'page', 'absent');
+SELECT key, state FROM objectlink.object WHERE key IN ('p', 'q', 'r') ORDER BY key;
+SELECT key, kind FROM objectlink.findings WHERE key IN ('p', 'q', 'r');
+DELETE FROM document;
+SELECT daemon.apply();
+TRUNCATE objectlink.finding;
+
 -- A page that came too late: its run is over, or another owner went on with it
 SELECT objectlink.reconcile_storage('docs');
 SELECT id AS run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) \gset
@@ -206,6 +234,53 @@ SELECT state, error_class, error_code, error_message FROM objectlink.runs WHERE 
 SET client_min_messages = error;
 CALL objectlink.wait_for_run(:run, '1 s');
 RESET client_min_messages;
+
+-- A person decides
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)
+  SELECT daemon.store_id('docs'), k, v, s, 1, 1, e::jsonb FROM (VALUES ('x', 'orphan', 'open', '{"etag": "\"x\"", "size": 1}'), ('y', 'orphan', 'open', '{}'),
+    ('z', 'orphan', 'suspected', '{"etag": "\"x\""}'), ('m', 'missing', 'open', '{}'), ('u', 'unregistered', 'open', '{}')) AS f (k, v, s, e);
+CREATE FUNCTION daemon.finding(p_key text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM objectlink.finding WHERE key = p_key AND status <> 'resolved' $$;
+CREATE FUNCTION daemon.refused_resolve(p_key text, p_action text) RETURNS SETOF text LANGUAGE sql AS
+$$ SELECT regexp_replace(r, 'finding \d+', 'finding N') FROM daemon.refused(format('SELECT objectlink.resolve(%s, %L)', daemon.finding(p_key), p_action)) r $$;
+SELECT daemon.refused('SELECT objectlink.resolve(NULL, ''delete'')');
+SELECT daemon.refused_resolve('x', 'destroy');
+SELECT daemon.refused_resolve('x', NULL);
+SELECT daemon.refused_resolve('x', 'repair');
+SELECT daemon.refused_resolve('y', 'delete');
+SELECT daemon.refused_resolve('z', 'delete');
+SELECT daemon.refused_resolve('m', 'delete');
+SELECT daemon.refused_resolve('u', 'delete');
+SELECT daemon.refused(format('SELECT objectlink.acknowledge(%s, %L)', daemon.finding('x'), repeat('x', 201)));
+SELECT severity, store, what, detail, remedy FROM objectlink.problems WHERE what LIKE '%objects' OR what LIKE 'rec%';
+SELECT objectlink.resolve(daemon.finding('u'), 'repair');
+SELECT op, ref FROM objectlink.outbox;
+SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
+SELECT what, store, key FROM objectlink.unsettled('1', clock_timestamp()) WHERE key = 'x';
+SELECT key, size, etag FROM objectlink.deletions_to_confirm(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+CREATE FUNCTION daemon.confirm(p_key text, p_sighting text) RETURNS int LANGUAGE sql AS $$
+  SELECT objectlink.confirm_deletions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')),
+    json_build_array(json_build_object('id', daemon.finding(p_key), 'sighting', p_sighting, 'size', 1, 'etag', '"x"', 'version_id', '', 'request_id', 'req')))
+$$;
+-- not what was found; known by now; the same
+SELECT daemon.confirm('x', 'other');
+SELECT status, resolution FROM objectlink.finding WHERE key = 'x';
+UPDATE objectlink.finding SET status = 'open' WHERE key = 'x';
+SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
+INSERT INTO objectlink.object (store_id, key, state, since) VALUES (daemon.store_id('docs'), 'x', 'pending', now());
+SELECT daemon.confirm('x', 'same');
+SELECT status, resolution FROM objectlink.finding WHERE key = 'x';
+ALTER TABLE objectlink.object DISABLE TRIGGER USER;
+DELETE FROM objectlink.object WHERE key = 'x';
+ALTER TABLE objectlink.object ENABLE TRIGGER USER;
+SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
+SELECT daemon.confirm('x', 'same');
+SELECT status, resolution, decided_by = session_user, reason FROM objectlink.finding WHERE key = 'x';
+SELECT key, state, unlinked_act, unlinked_by = session_user AS by, keep_until, due_at <= clock_timestamp() AS due, etag FROM objectlink.object WHERE key = 'x';
+-- a row links it before it is deleted
+INSERT INTO document (file) VALUES ('s3://docs/x');
+SELECT daemon.apply();
+SELECT key, state FROM objectlink.object WHERE key = 'x';
+SELECT daemon.confirm('x', 'same');
 
 -- Who may what
 SET client_min_messages = warning;

@@ -15,11 +15,14 @@ CREATE TABLE objectlink.finding (
   resolution    text,
   decided_by    name,
   reason        text,
+  delete_at     timestamptz,
+  repair_run_id bigint,
   attachment_id int,
   evidence      jsonb NOT NULL,
   CONSTRAINT finding_resolved CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX finding_unresolved ON objectlink.finding (store_id, key, kind) WHERE status <> 'resolved';
+CREATE INDEX finding_to_delete ON objectlink.finding (store_id, delete_at) WHERE delete_at IS NOT NULL;
 CREATE INDEX finding_run ON objectlink.finding (run_id);
 COMMENT ON TABLE objectlink.finding IS 'differences between store, registry and rows, as runs found them; resolved ones stay as history';
 COMMENT ON COLUMN objectlink.finding.run_id IS 'the last run that saw it; first_run_id: the first one';
@@ -27,6 +30,8 @@ COMMENT ON COLUMN objectlink.finding.status IS 'suspected: seen by one run, and 
 COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw instead, or what a person decided';
 COMMENT ON COLUMN objectlink.finding.decided_by IS 'who acknowledged or resolved it';
 COMMENT ON COLUMN objectlink.finding.reason IS 'why, in his words';
+COMMENT ON COLUMN objectlink.finding.delete_at IS 'since when its object is to be deleted; the daemon looks first whether it is still the same';
+COMMENT ON COLUMN objectlink.finding.repair_run_id IS 'the run that did something about it; one that sees it gone resolves it';
 COMMENT ON COLUMN objectlink.finding.evidence IS 'what was seen: run and page, listing, reply to a look, what the registry had proved, ages';
 
 -- One look at two things that are written at different times may show a difference that is none; two runs may not. What a
@@ -46,7 +51,9 @@ BEGIN
   SELECT p_store, d.key, d.kind, CASE WHEN objectlink.is_certain(d.kind) THEN 'open' ELSE 'suspected' END, p_run, p_run, d.attachment_id, d.evidence
   FROM unnest(p_found) d ORDER BY d.key COLLATE "C", d.kind
   ON CONFLICT (store_id, key, kind) WHERE status <> 'resolved' DO UPDATE
-  SET run_id = p_run, last_seen_at = clock_timestamp(), evidence = excluded.evidence,
+  SET run_id = p_run, last_seen_at = clock_timestamp(), resolution = NULL,
+      -- What was decided about was what was seen then.
+      evidence = CASE WHEN f.delete_at IS NULL THEN excluded.evidence ELSE f.evidence END,
       attachment_id = coalesce(excluded.attachment_id, f.attachment_id),
       -- Another object under the same key begins anew.
       status = CASE WHEN f.status <> 'suspected' OR f.run_id = p_run
@@ -63,7 +70,7 @@ DECLARE
   v_count int;
 BEGIN
   UPDATE objectlink.finding f
-  SET status = 'resolved', resolved_at = clock_timestamp(), resolution = coalesce(f.resolution, format('no longer seen by run %s', p_run))
+  SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = format('no longer seen by run %s', p_run)
   WHERE f.store_id = p_store AND f.key > p_after AND f.key >= p_prefix AND starts_with(f.key, p_prefix)
     AND (p_reached IS NULL OR f.key <= p_reached) AND f.status <> 'resolved'
     AND NOT f.key = ANY (p_undecided)

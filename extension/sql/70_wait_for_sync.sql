@@ -22,7 +22,10 @@ BEGIN
     -- Unlinked and due only later is settled when a policy holds it, not when a try has to be repeated. What an admin
     -- holds is settled; what the brake holds is not: nobody has decided about it.
     WHERE r.state = 'unlinked' AND r.due_at IS NOT NULL AND r.wanted_since <= p_since AND t.held_at IS NULL
-      AND (r.due_at <= p_since OR r.last_error IS NOT NULL);
+      AND (r.due_at <= p_since OR r.last_error IS NOT NULL)
+    UNION ALL
+    SELECT 'deletion of a finding', t.name, f.key FROM objectlink.finding f JOIN objectlink.store t ON t.id = f.store_id
+    WHERE f.delete_at <= p_since;
 END $$;
 COMMENT ON FUNCTION objectlink.unsettled(xid8, timestamptz) IS 'what was committed before a moment and is not settled yet';
 

@@ -23,6 +23,14 @@ CREATE TABLE objectlink.run (
   list_requests bigint NOT NULL DEFAULT 0,
   looks         bigint NOT NULL DEFAULT 0,
   undecided     bigint NOT NULL DEFAULT 0,
+  time_budget   interval,
+  begun_at      timestamptz,
+  out_of_time   boolean NOT NULL DEFAULT false,
+  repair_limit  int NOT NULL DEFAULT 1000 CHECK (repair_limit >= 0),
+  repair_limit_share int NOT NULL DEFAULT 10 CHECK (repair_limit_share BETWEEN 1 AND 100),
+  repaired      bigint NOT NULL DEFAULT 0,
+  braked_at     timestamptz,
+  brake_released boolean NOT NULL DEFAULT false,
   found         jsonb,
   pause_reason  text,
   error_class   text,
@@ -31,6 +39,7 @@ CREATE TABLE objectlink.run (
 );
 -- One at a time: two would take each other's differences for their own.
 CREATE UNIQUE INDEX run_active ON objectlink.run (store_id) WHERE state IN ('queued', 'running', 'paused');
+CREATE INDEX run_of_store ON objectlink.run (store_id, id);
 COMMENT ON TABLE objectlink.run IS 'runs of reconcile_storage(): what was asked for, how far it is, how it ended';
 COMMENT ON COLUMN objectlink.run.call_id IS 'the first run of the call that queued it: a call for all stores queues one for each';
 COMMENT ON COLUMN objectlink.run.prefix IS 'only keys that begin with this; never less than the store''s own prefix';
@@ -40,13 +49,17 @@ COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared
 COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated ones included';
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
 COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';
+COMMENT ON COLUMN objectlink.run.time_budget IS 'it is paused after so long, counted from begun_at: when it was begun, or let go on';
+COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
+COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
+COMMENT ON COLUMN objectlink.run.braked_at IS 'paused because it would repair too much, until somebody lets it go on; brake_released: somebody has';
 COMMENT ON COLUMN objectlink.run.found IS 'ended: how many findings of each kind it saw';
 
 CREATE FUNCTION objectlink.run_page_size_max() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1000 $$;
 COMMENT ON FUNCTION objectlink.run_page_size_max() IS 'keys of a page of a listing, at most: the limit of S3';
 
-CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_size int) RETURNS void
+CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_size int, repair_limit int, repair_limit_share int, time_budget interval) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
@@ -59,6 +72,15 @@ BEGIN
   ELSIF page_size IS NULL OR page_size NOT BETWEEN 1 AND objectlink.run_page_size_max() THEN
     RAISE EXCEPTION 'invalid page_size: %', coalesce(page_size::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
       DETAIL = format('It must be between 1 and %s.', objectlink.run_page_size_max());
+  ELSIF repair_limit IS NULL OR repair_limit < 0 THEN
+    RAISE EXCEPTION 'invalid repair_limit: %', coalesce(repair_limit::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must not be negative.';
+  ELSIF repair_limit_share IS NULL OR repair_limit_share NOT BETWEEN 1 AND 100 THEN
+    RAISE EXCEPTION 'invalid repair_limit_share: %', coalesce(repair_limit_share::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must be between 1 and 100 percent.';
+  ELSIF time_budget <= interval '0' THEN
+    RAISE EXCEPTION 'invalid time_budget: %', time_budget USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must be positive.';
   ELSIF store IS NULL AND prefix IS NOT NULL THEN
     RAISE EXCEPTION 'prefix needs a store' USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'Keys below it mean something in one store only.';
@@ -77,28 +99,37 @@ BEGIN
       DETAIL = 'What lies there belongs to objectlink itself and is never compared.';
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.check_run(name, text, text, int) IS 'raises an error that says why a run cannot be queued';
+COMMENT ON FUNCTION objectlink.check_run(name, text, text, int, int, int, interval) IS 'raises an error that says why a run cannot be queued';
 
 -- NULL: another one of this store is under way.
-CREATE FUNCTION objectlink.queue_run(p_store name, p_mode text, p_prefix text, p_page_size int, p_call bigint) RETURNS bigint
+CREATE FUNCTION objectlink.queue_run(p_store name, p_mode text, p_prefix text, p_page_size int, p_limit int, p_share int, p_budget interval, p_call bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_id bigint;
 BEGIN
-  IF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
+  -- One that had no more time is what a schedule calls for again.
+  UPDATE objectlink.run r SET state = 'queued', out_of_time = false, pause_reason = NULL, time_budget = p_budget, begun_at = NULL, call_id = coalesce(p_call, r.id)
+  WHERE r.store_id = objectlink.store_id(p_store) AND r.state = 'paused' AND r.out_of_time AND r.mode = p_mode
+    AND r.prefix = coalesce(p_prefix, objectlink.store_prefix(p_store))
+  RETURNING r.id INTO v_id;
+  IF FOUND THEN
+    RETURN v_id;
+  ELSIF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
     RETURN NULL;
   END IF;
-  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size)
-  VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size)
+  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget)
+  VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size,
+          p_limit, p_share, p_budget)
   ON CONFLICT (store_id) WHERE state IN ('queued', 'running', 'paused') DO NOTHING
   RETURNING id INTO v_id;
   UPDATE objectlink.run SET call_id = v_id WHERE id = v_id AND call_id IS NULL;
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, bigint) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
+COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, int, int, interval, bigint) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
 
 CREATE FUNCTION objectlink.reconcile_storage(store name DEFAULT NULL, mode text DEFAULT 'report', prefix text DEFAULT NULL,
-                                             page_size int DEFAULT 1000) RETURNS bigint
+                                             page_size int DEFAULT 1000, repair_limit int DEFAULT 1000, repair_limit_share int DEFAULT 10,
+                                             time_budget interval DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -108,11 +139,11 @@ DECLARE
   v_busy name[] := '{}';
   v_run objectlink.run;
 BEGIN
-  PERFORM objectlink.check_run(store, mode, prefix, page_size);
+  PERFORM objectlink.check_run(store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget);
   FOR v_store IN
     SELECT s.name FROM objectlink.server s WHERE s.name = coalesce(store, s.name) AND objectlink.place_of(s.name) IS NOT NULL ORDER BY s.name
   LOOP
-    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, v_call);
+    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, v_call);
     IF v_id IS NULL THEN
       v_busy := v_busy || v_store;
     END IF;
@@ -135,12 +166,21 @@ BEGIN
   IF NOT EXISTS (SELECT FROM objectlink.live_worker) THEN
     RAISE WARNING 'no objectlinkd is connected to this database'
       USING DETAIL = 'The run waits until one is.', HINT = 'Start objectlinkd.';
-  ELSIF current_setting('max_prepared_transactions') = '0' AND EXISTS (SELECT FROM objectlink.doorbell d WHERE d.asleep) THEN
-    PERFORM pg_notify('objectlink', '');
   END IF;
+  PERFORM objectlink.ring_daemon();
   RETURN v_call;
 END $$;
-COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int) IS 'queues a comparison of a store (NULL: of each) with registry and rows; returns its number at once, of several the first one''s';
+COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int, int, int, interval) IS 'queues a comparison of a store (NULL: of each) with registry and rows; returns its number at once, of several the first one''s';
+
+-- As the triggers ring: only a sleeper, and never where it would forbid PREPARE TRANSACTION. A lost ring costs one poll interval.
+CREATE FUNCTION objectlink.ring_daemon() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('max_prepared_transactions') = '0' AND EXISTS (SELECT FROM objectlink.doorbell d WHERE d.asleep) THEN
+    PERFORM pg_notify('objectlink', '');
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.ring_daemon() IS 'wakes the daemon, if it sleeps';
 
 -- The run that a decision is about, locked. It must be in one of these states.
 CREATE FUNCTION objectlink.decide_about_run(p_run bigint, p_states text[]) RETURNS objectlink.run
@@ -182,7 +222,11 @@ CREATE FUNCTION objectlink.resume_run(run_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM objectlink.decide_about_run(run_id, ARRAY['paused']);
-  UPDATE objectlink.run r SET state = 'queued', pause_reason = NULL WHERE r.id = run_id;
+  -- Who lets a run go on that was braked has seen why.
+  UPDATE objectlink.run r SET state = 'queued', pause_reason = NULL, brake_released = r.brake_released OR r.braked_at IS NOT NULL, braked_at = NULL,
+      out_of_time = false, begun_at = NULL
+  WHERE r.id = run_id;
+  PERFORM objectlink.ring_daemon();
 END $$;
 COMMENT ON FUNCTION objectlink.resume_run(bigint) IS 'lets a paused run go on behind the last page it compared';
 
@@ -218,7 +262,7 @@ BEGIN
     PERFORM objectlink.end_run(v_run.id, 'failed', 'store', 'StoreMoved', 'endpoint, bucket or prefix of the store were changed after the run was queued');
     RETURN;
   END IF;
-  UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()) WHERE r.id = v_run.id AND r.state <> 'running';
+  UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()), begun_at = coalesce(r.begun_at, clock_timestamp()) WHERE r.id = v_run.id AND r.state <> 'running';
   id := v_run.id;
   prefix := v_run.prefix;
   after_key := v_run.after_key;
@@ -243,8 +287,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN
   UPDATE objectlink.run r
   SET after_key = coalesce(p_reached, r.after_key), pages = r.pages + 1, listed = r.listed + p_listed, compared = r.compared + p_compared,
-      looks = r.looks + p_looks, undecided = r.undecided + p_undecided, progress_at = clock_timestamp()
+      looks = r.looks + p_looks, undecided = r.undecided + p_undecided, progress_at = clock_timestamp(),
+      out_of_time = r.out_of_time OR p_reached IS NOT NULL AND coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
   WHERE r.id = p_run;
+  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('its time budget of %s is spent', r.time_budget) WHERE r.id = p_run AND r.out_of_time;
   IF p_reached IS NULL THEN
     PERFORM objectlink.end_run(p_run, 'done');
   END IF;

@@ -61,7 +61,7 @@ BEGIN
   PERFORM objectlink.note_findings(p_store, p_run, v_found);
   -- What it was before is over, and so is everything else that was found of it.
   UPDATE objectlink.finding f
-  SET status = 'resolved', resolved_at = clock_timestamp(), resolution = format('seen otherwise by run %s', p_run)
+  SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = format('seen otherwise by run %s', p_run)
   FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_healed) k OFFSET 0) w
   WHERE f.store_id = w.store_id AND f.key = w.key COLLATE "C" AND f.status <> 'resolved'
     AND NOT EXISTS (SELECT FROM unnest(v_found) d WHERE d.key COLLATE "C" = f.key AND d.kind = f.kind);

@@ -240,6 +240,9 @@ BEGIN
   v_found := ARRAY(SELECT (((v).pair).key, v.kind, v.attachment_id, objectlink.evidence_of(v_run, v))::objectlink.difference
                    FROM unnest(v_verdicts) v WHERE v.kind IS NOT NULL AND v.look IS NULL);
   PERFORM objectlink.note_findings(p_store, p_run, v_found);
+  IF NOT objectlink.repair_page(v_run, v_found) THEN
+    RETURN json_build_object('state', 'stopped');
+  END IF;
   v_reserved := ARRAY(SELECT ((v).pair).key FROM unnest(v_verdicts) v WHERE v.undecided OR v.look IS NOT NULL);
   PERFORM objectlink.close_findings(p_store, p_run, v_run.after_key, v_page.reached, v_run.prefix, v_found, v_reserved);
   SELECT json_agg(json_build_object('key', ((v).pair).key, 'reason', v.look, 'state', (((v).pair).was).state, 'since', (((v).pair).was).since,
@@ -252,7 +255,8 @@ BEGIN
     PERFORM objectlink.advance_run(p_run, v_page.reached, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0,
                                    (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided));
   END IF;
-  RETURN json_build_object('state', CASE WHEN v_looks IS NULL AND v_page.reached IS NULL THEN 'done' ELSE 'running' END, 'reached', v_page.reached,
+  RETURN json_build_object('state', CASE WHEN v_looks IS NULL AND v_page.reached IS NULL THEN 'done'
+                                         WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped' ELSE 'running' END, 'reached', v_page.reached,
     'listed', (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), 'compared', cardinality(v_page.pairs),
     'undecided', (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided), 'looks', coalesce(v_looks, '[]'));
 END $$;
@@ -274,9 +278,14 @@ BEGIN
     RETURN 'stopped';
   END IF;
   v_looks := ARRAY(SELECT l FROM json_populate_recordset(NULL::objectlink.sighted, p_looks) l ORDER BY l.key COLLATE "C");
+  IF v_run.mode = 'repair' AND NOT objectlink.repair_lets_pass(v_run, (
+    SELECT count(*) FROM unnest(v_looks) l WHERE objectlink.state_after_sighting(l.state, l.sighting) IN ('missing', 'corrupt'))) THEN
+    RETURN 'stopped';
+  END IF;
   PERFORM objectlink.note_sightings(p_store, p_run, v_looks);
   PERFORM objectlink.advance_run(p_run, p_reached, p_listed, p_compared, cardinality(v_looks),
                                  p_undecided + (SELECT count(*) FROM unnest(v_looks) l WHERE l.sighting = 'unknown'));
-  RETURN CASE WHEN p_reached IS NULL THEN 'done' ELSE 'running' END;
+  RETURN CASE WHEN p_reached IS NULL THEN 'done' WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped'
+              ELSE 'running' END;
 END $$;
 COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, text, text, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';

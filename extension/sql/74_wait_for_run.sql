@@ -24,7 +24,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(objectlink.wait_lock_class(), pg_backend_pid());
   LOOP
     -- The first run of a call stands for all of them.
-    SELECT count(*) FILTER (WHERE r.state IN ('queued', 'running', 'paused')) AS open, sum(r.compared) AS compared,
+    SELECT count(*) FILTER (WHERE r.state IN ('queued', 'running', 'paused') AND r.braked_at IS NULL AND NOT r.out_of_time) AS open, sum(r.compared) AS compared,
            min(r.state) FILTER (WHERE r.state IN ('queued', 'running', 'paused')) AS state
       INTO v_run FROM objectlink.run r WHERE r.id = run_id OR r.call_id = run_id;
     v_progress := format('%s keys compared', v_run.compared);
@@ -47,6 +47,9 @@ BEGIN
   FOR v_run IN SELECT r.*, s.name FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id WHERE r.id = run_id OR r.call_id = run_id ORDER BY r.id LOOP
     IF v_run.state = 'failed' THEN
       RAISE WARNING 'run % of store "%" has failed: %', v_run.id, v_run.name, concat_ws(': ', v_run.error_code, v_run.error_message);
+    ELSIF v_run.braked_at IS NOT NULL THEN
+      RAISE WARNING 'run % of store "%" is paused: %', v_run.id, v_run.name, v_run.pause_reason
+        USING HINT = format('Look at objectlink.findings. If all that is to be done: SELECT objectlink.resume_run(%s).', v_run.id);
     ELSE
       RAISE NOTICE 'run % of store "%" is %: % keys compared, found %', v_run.id, v_run.name, v_run.state, v_run.compared, v_run.found;
     END IF;

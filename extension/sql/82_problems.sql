@@ -121,6 +121,8 @@ FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_row
       UNION ALL SELECT * FROM objectlink.problem_status_column
       UNION ALL SELECT * FROM objectlink.problem_object
+      UNION ALL SELECT * FROM objectlink.problem_finding
+      UNION ALL SELECT * FROM objectlink.problem_run
       UNION ALL SELECT * FROM objectlink.problem_held) p
 ORDER BY array_position('{error,warning,note}'::text[], p.severity), p.store, p.what, p.detail;
 COMMENT ON VIEW objectlink.problems IS 'everything that needs a person, worst first, each with what mends it; shown to readers and admins';

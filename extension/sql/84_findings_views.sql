@@ -2,7 +2,7 @@
 
 CREATE VIEW objectlink.runs WITH (security_barrier) AS
 SELECT r.id, s.name AS store, r.mode, r.state, r.prefix, r.requested_by, r.queued_at, r.started_at, r.ended_at,
-       r.listed, r.compared, r.undecided, r.found, r.error_class, r.error_code, r.error_message, r.pause_reason, r.call_id
+       r.listed, r.compared, r.undecided, r.repaired, r.found, r.error_class, r.error_code, r.error_message, r.pause_reason, r.call_id
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
    OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE');
@@ -30,7 +30,7 @@ COMMENT ON VIEW objectlink.reconcile_progress IS 'runs under way: how far, how f
 
 CREATE VIEW objectlink.findings WITH (security_barrier) AS
 SELECT f.id, f.run_id, s.name AS store, f.key, f.kind, f.status, f.evidence, f.first_run_id, f.first_seen_at, f.last_seen_at,
-       f.resolved_at, f.resolution, f.decided_by, f.reason, f.attachment_id
+       f.delete_at, f.resolved_at, f.resolution, f.decided_by, f.reason, f.attachment_id
 FROM objectlink.finding f JOIN objectlink.store s ON s.id = f.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
    OR f.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);

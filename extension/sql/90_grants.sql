@@ -10,12 +10,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
-      'fail_marker', 'fence_store', 'next_run', 'compare_page', 'conclude_page', 'fail_run', 'work_on_rows']
+      'fail_marker', 'fence_store', 'next_run', 'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
+      'deletions_to_confirm', 'confirm_deletions']
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
-      'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy']
+      'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
+      'resolve', 'resolve_all']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -32,7 +34,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'oldest_transaction', 'wait_lock_class', 'last_erasure', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
       'write_as_owner', 'parent_of', 'follow_row_policies', 'forget_dropped_related', 'inherit_row_policy', 'row_write_ms', 'row_work_ms',
       'row_retry_max', 'row_lock_retry_max', 'queue_row_work', 'linking_rows', 'keys_of_related', 'hanging_rows', 'write_status',
-      'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload', 'note_row_failure']
+      'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload', 'note_row_failure',
+      'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
+      'deletions_to_confirm_max']
     WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run']
     END)
 $$;

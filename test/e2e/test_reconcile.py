@@ -1,25 +1,12 @@
 """Goal: a run finds exactly the differences between bucket, registry and rows, and nothing else.
 Method: boto3 damages the bucket behind objectlink's back, SQL goes behind the triggers' back; objectlinkd compares, in small pages."""
-import email.utils
-
+import psycopg2
 import pytest
 
 from harness.documents import content_of
+from harness.runs import findings, reconcile, settle_clock
 from harness.waiting import eventually
-
-
-def reconcile(pg, store="docs", seconds=60, **arguments):
-    """Runs to the end and returns its row of view runs."""
-    named = "".join(f", {name} => %s" for name in arguments)
-    run = pg.value(f"SELECT objectlink.reconcile_storage(%s{named})", store, *arguments.values())
-    pg.run(f"CALL objectlink.wait_for_run(%s, '{seconds} seconds')", run)
-    return pg.run("SELECT * FROM objectlink.runs WHERE id = %s", run)[0]
-
-
-def findings(pg, *statuses):
-    """{(key, kind): status}"""
-    return {(row.key, row.kind): row.status for row in pg.run(
-        "SELECT key, kind, status FROM objectlink.findings WHERE status = ANY (%s)", list(statuses or ("suspected", "open", "acknowledged")))}
+from sigv4.probe import key_corpus
 
 
 @pytest.fixture
@@ -35,19 +22,6 @@ def stored(documents, daemon, grace):
     documents.link([f"b/{number:02}" for number in range(30)])
     documents.sync()
     return documents
-
-
-def settle_clock(bucket):
-    """Until the store's clock has left the second in which the last object was written: younger ones are never orphans."""
-    key = ".objectlink/clock"
-    bucket.put(key)
-    written = bucket.head(key)["LastModified"]
-
-    def later():
-        reply = bucket.client.head_bucket(Bucket=bucket.name)["ResponseMetadata"]["HTTPHeaders"]["date"]
-        return (email.utils.parsedate_to_datetime(reply) - written).total_seconds() >= 3
-    eventually(later, 10, "the store's clock goes on")
-    bucket.delete(key)
 
 
 def test_nothing_is_found_where_nothing_is_wrong(stored):
@@ -292,3 +266,116 @@ def test_a_run_while_everything_moves(stored):
     assert seen == set(expected), "nothing else was found at any time"
     assert findings(pg) == expected
     stored.sync()
+
+
+def test_a_paused_run_goes_on_where_it_was(stored, proxy):
+    pg = stored.pg
+    stored.bucket.delete("b/25")
+    gate = proxy.hold(method="GET", query="max-keys=5", own=None, skip=4)
+    run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 5)")
+    gate.wait_reached()
+    pg.run("SELECT objectlink.pause_run(%s)", run)
+    gate.open()
+    with pytest.raises(psycopg2.errors.QueryCanceled, match="paused"):
+        pg.run("CALL objectlink.wait_for_run(%s, '1 second')", run)
+    reached = pg.value("SELECT after_key FROM objectlink.run WHERE id = %s", run)
+    with pytest.raises(psycopg2.errors.ObjectInUse):
+        pg.run("SELECT objectlink.reconcile_storage('docs')")
+    proxy.forget()
+    pg.run("SELECT objectlink.resume_run(%s)", run)
+    pg.run("CALL objectlink.wait_for_run(%s, '30 seconds')", run)
+    assert listings(proxy)[0].parameters["start-after"] == reached
+    assert pg.run("SELECT state, compared, found FROM objectlink.runs WHERE id = %s", run) == [("done", 60, {"missing": 1})]
+
+
+def test_a_cancelled_run_ends_at_once(stored, proxy):
+    pg = stored.pg
+    stored.bucket.delete("a/01")
+    gate = proxy.hold(method="GET", query="max-keys=5", own=None, skip=4)
+    run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 5)")
+    gate.wait_reached()
+    pg.run("SELECT objectlink.cancel_run(%s)", run)
+    gate.open()
+    assert reconcile(pg).state == "done"
+    row = pg.run("SELECT state, compared, found FROM objectlink.runs WHERE id = %s", run)[0]
+    assert row.state == "cancelled" and row.compared < 60 and row.found == {"missing": 1}
+
+
+def test_a_run_with_a_time_budget_goes_on_at_the_next_call(stored):
+    pg = stored.pg
+    stored.bucket.delete("b/25")
+    runs, compared = set(), 0
+    for _ in range(100):
+        run = reconcile(pg, page_size=5, time_budget="1 microsecond")
+        runs.add(run.id)
+        if run.state == "done":
+            break
+        # A page each; the marker of the place is on the first.
+        assert run.state == "paused" and run.compared - compared in (4, 5)
+        compared = run.compared
+    assert len(runs) == 1 and run.compared == 60 and run.found == {"missing": 1}
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_two_stores_whose_prefixes_begin_alike(pg, bucket, daemon, odd):
+    """images and images2: neither sees what is the other's, nor what lies beside them."""
+    for name in ("images", "images2"):
+        pg.create_server(name, bucket.endpoint, bucket.name, prefix=name, orphan_grace="0")
+    pg.run("CREATE TABLE picture (id int, file objectlink.storage_ref)")
+    pg.run("SELECT objectlink.attach('picture', 'file')")
+    pg.run("INSERT INTO picture SELECT n, objectlink.put(s, 'content', key => s || '/' || n) FROM generate_series(1, 5) n, unnest('{images,images2}'::text[]) s")
+    pg.wait_for_sync()
+    bucket.put("images", b"x")
+    bucket.put("images.txt", b"x")
+    bucket.put("imagesx/1", b"x")
+    bucket.put("images/strange", b"x")
+    bucket.delete("images2/3")
+    settle_clock(bucket)
+    run = pg.value("SELECT objectlink.reconcile_storage(page_size => %s)", 2 if odd else 1000)
+    pg.run("CALL objectlink.wait_for_run(%s, '30 seconds')", run)
+    assert pg.run("SELECT store, state, compared, found FROM objectlink.runs ORDER BY store") == [
+        ("images", "done", 6, {"orphan": 1}), ("images2", "done", 5, {"missing": 1})]
+    assert {(row.store, row.key) for row in pg.run("SELECT store, key FROM objectlink.findings")} == {
+        ("images", "images/strange"), ("images2", "images2/3")}
+
+
+def test_difficult_keys(documents, daemon):
+    """Every key of the corpus as an object of ours, lost, and as a stranger."""
+    pg, bucket = documents.pg, documents.bucket
+    pg.run("ALTER SERVER docs OPTIONS (ADD orphan_grace '0')")
+    keys = key_corpus()
+    ours, lost, strange = keys[::3], keys[1::3], keys[2::3]
+    documents.put(ours + lost)
+    documents.sync()
+    for key in lost:
+        bucket.delete(key)
+    for key in strange:
+        bucket.put(key, b"x")
+    settle_clock(bucket)
+    for page_size in (1000, 3):
+        assert reconcile(pg, page_size=page_size).state == "done"
+    assert findings(pg) == {(key, "missing"): "open" for key in lost} | {(key, "orphan"): "open" for key in strange}
+
+
+def test_a_store_that_lists_in_another_order_fails_the_run_and_finds_nothing_missing(stored, proxy):
+    pg = stored.pg
+    stored.put(["\ufffd", "\U0001f600"])
+    stored.sync()
+    proxy.sort_listings_as_utf16()
+    run = reconcile(pg)
+    assert (run.state, run.error_code) == ("failed", "ListingOutOfOrder")
+    assert findings(pg) == {} and set(pg.states().values()) == {"stored"}
+
+
+def test_a_bucket_that_was_emptied(stored):
+    """Everything is looked at, and everything is missing; nothing is unlinked or deleted, and all of it heals."""
+    pg, bucket = stored.pg, stored.bucket
+    contents = {key: bucket.get(key) for key in bucket.keys()}
+    for key in contents:
+        bucket.delete(key)
+    assert reconcile(pg, page_size=7).found == {"missing": 60}
+    assert set(pg.states().values()) == {"missing"}
+    for key, content in contents.items():
+        bucket.put(key, content)
+    assert reconcile(pg, page_size=7).found == {}
+    stored.assert_in_step()

@@ -215,3 +215,20 @@ class Gate:
         """The request gets no further."""
         self._dropped = True
         self._decided.set()
+
+
+def utf16_order(exchange):
+    """A page of a listing, sorted as stores sort that hold keys in UTF-16."""
+    reply = exchange.forward()
+    entries = re.findall(rb"<Contents>.*?</Contents>", reply.body, re.S)
+
+    def utf16(entry):
+        return urllib.parse.unquote(html.unescape(re.search(rb"<Key>(.*?)</Key>", entry, re.S).group(1).decode())).encode("utf-16-be")
+
+    body = reply.body
+    for place, entry in zip(entries, sorted(entries, key=utf16)):
+        body = body.replace(place, b"<!--%d-->" % entries.index(entry), 1)
+    for number, entry in enumerate(entries):
+        body = body.replace(b"<!--%d-->" % number, entry, 1)
+    headers = {name: reply.header(name) for name in ("Content-Type", "Date", "x-amz-request-id") if reply.header(name)}
+    return reply_message(int(reply.start_line().split()[1]), body, headers)

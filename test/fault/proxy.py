@@ -262,6 +262,9 @@ class FaultProxy:
         if together:
             self._add("conditional_delete", {"method": "POST", "query": "^delete", "own": None, "times": None}, **self._keys)
 
+    def sort_listings_as_utf16(self):
+        self._add("utf16_order", {"method": "GET", "query": "list-type=2", "own": None, "times": None})
+
     def verify_checksums(self):
         self._add("verified_checksum", {"method": "PUT", "query": "^$", "own": None, "times": None})
 

@@ -1,0 +1,109 @@
+#include "confirmed_deletion.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "verify.hpp"
+
+namespace objectlink {
+
+namespace {
+
+constexpr std::chrono::seconds look_interval{1};   // while the store is busy anyway
+constexpr std::chrono::seconds retry_interval{5};  // after looks that told nothing
+
+}  // namespace
+
+bool ConfirmedDeletion::look_for_one(Time now) {
+  if (is_active() || now < last_look_ + look_interval || (next_look_ != Time::max() && next_look_ > now)) return false;
+  next_look_ = {};
+  return true;
+}
+
+void ConfirmedDeletion::keep_looking(Time now) {
+  if (next_look_ == Time::max()) next_look_ = std::max(now, last_look_ + look_interval);
+}
+
+void ConfirmedDeletion::drop() {
+  batch_.reset();
+  next_look_ = {};
+}
+
+std::optional<ConfirmedDeletion::Time> ConfirmedDeletion::next_turn() const {
+  if (batch_) return batch_->under_way == 0 ? std::optional(Time{}) : std::nullopt;
+  if (next_look_ == Time::max() || last_look_ == Time{}) return std::nullopt;
+  return next_look_;
+}
+
+bool ConfirmedDeletion::turn(Database& database, Time now, bool may_ask) {
+  if (batch_) {
+    if (batch_->under_way > 0) return false;
+    hand_over(database, now);
+    return true;
+  }
+  return may_ask && now >= next_look_ && load(database, now);
+}
+
+bool ConfirmedDeletion::load(Database& database, Time now) {
+  last_look_ = now;
+  next_look_ = Time::max();
+  const Rows rows =
+      database.query("SELECT id, key, size, etag FROM objectlink.deletions_to_confirm($1, $2)", store_, epoch_);
+  if (rows.empty()) return false;
+  batch_ = std::make_shared<Batch>();
+  batch_->looks.resize(rows.size());
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    Look& look = batch_->looks[row];
+    look.finding = rows.integer(row, 0);
+    look.key = rows.string(row, 1);
+    look.found.size = rows.optional_integer(row, 2);
+    look.found.etag = rows.string(row, 3);
+  }
+  for (Look& look : batch_->looks) start(batch_, look);
+  return true;
+}
+
+void ConfirmedDeletion::start(const std::shared_ptr<Batch>& batch, Look& look) {
+  ++batch->under_way;
+  objectlink::look(
+      errand_, look.key, {},
+      [this, batch, &look](const Sight& sight) {
+        --batch->under_way;
+        if (batch != batch_) return;
+        look.sighting = judge_sighting(look.found, sight);
+        if (sight) look.head = *sight;
+      },
+      [this, batch](const S3Error& error) {
+        --batch->under_way;
+        if (batch != batch_) return;
+        // What is refused of one object says nothing of the store.
+        if (error.status == 0 || error.status >= 500) errand_.store_failed(error);
+      });
+}
+
+void ConfirmedDeletion::hand_over(Database& database, Time now) {
+  auto looks = nlohmann::json::array();
+  bool all = true;
+  for (const Look& look : batch_->looks) {
+    if (!look.sighting) {
+      all = false;
+      continue;
+    }
+    nlohmann::json item{
+        {"id", look.finding}, {"sighting", to_string(*look.sighting)}, {"request_id", presentable(look.head.request_id)}};
+    if (*look.sighting != Sighting::absent) {
+      item["size"] = look.head.size;
+      item["etag"] = presentable(look.head.etag);
+      item["version_id"] = presentable(look.head.version_id);
+    }
+    looks.push_back(std::move(item));
+  }
+  batch_.reset();
+  next_look_ = all ? Time{} : now + retry_interval;  // there may be more
+  if (!looks.empty())
+    database.query("SELECT objectlink.confirm_deletions($1, $2, $3::json)", store_, epoch_,
+                   looks.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+}  // namespace objectlink
