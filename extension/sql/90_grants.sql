@@ -15,7 +15,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word',
-      'set_row_policy']
+      'set_row_policy', 'complete_keep_triggers', 'restore_rows']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -29,7 +29,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
       'write_as_owner', 'parent_of', 'follow_row_policies', 'forget_dropped_related', 'inherit_row_policy', 'row_write_ms', 'row_work_ms',
       'row_retry_max', 'row_lock_retry_max', 'queue_row_work', 'linking_rows', 'keys_of_related', 'hanging_rows', 'write_status',
-      'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload', 'note_row_failure']
+      'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload',
+      'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted', 'awaits_its_rows', 'forget_deleted',
+      'kept_rows_looked_at', 'forget_unneeded', 'note_row_failure']
     WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed']
     END)
 $$;
@@ -59,7 +61,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
-  EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
+  EXECUTE format('REVOKE SELECT ON objectlink.payload, objectlink.deleted_row FROM %s', role);
   PERFORM objectlink.grant_execute(role, objectlink.functions_of('reader'));
 END $$;
 COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects and events, whatever tables it may read';
@@ -71,7 +73,7 @@ BEGIN
   EXECUTE format('GRANT INSERT, UPDATE ON objectlink.attachment TO %s', role);
   EXECUTE format('GRANT INSERT, DELETE ON objectlink.scan TO %s', role);
   PERFORM objectlink.grant_execute(role, objectlink.functions_of('admin'));
-  EXECUTE format('GRANT EXECUTE ON FUNCTION objectlink.link_trigger(), objectlink.truncate_trigger() TO %s', role);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION objectlink.link_trigger(), objectlink.truncate_trigger(), objectlink.keep_row_trigger() TO %s', role);
 END $$;
 COMMENT ON FUNCTION objectlink.grant_admin(regrole) IS 'lets a role attach and detach columns of tables it owns, and see everything';
 
