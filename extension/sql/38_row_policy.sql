@@ -6,13 +6,16 @@ CREATE TABLE objectlink.row_policy (
   status_column     name,
   status_attnum     smallint,
   status_map        jsonb,
-  on_upload_failure text NOT NULL DEFAULT 'mark' CHECK (on_upload_failure IN ('mark', 'delete_row', 'set_null'))
+  on_upload_failure text NOT NULL DEFAULT 'mark' CHECK (on_upload_failure IN ('mark', 'delete_row', 'set_null')),
+  on_delete_failure text NOT NULL DEFAULT 'dead_letter' CHECK (on_delete_failure IN ('dead_letter', 'restore_row'))
 );
 COMMENT ON TABLE objectlink.row_policy IS 'what is written into the rows of an attachment, and what becomes of them when their object fails';
 COMMENT ON COLUMN objectlink.row_policy.status_column IS 'the column that shows the state of the row''s object; NULL: none';
 COMMENT ON COLUMN objectlink.row_policy.status_attnum IS 'that column''s number in the relation, by which a rename is noticed';
 COMMENT ON COLUMN objectlink.row_policy.status_map IS 'the user''s own words by state; a state that is not in it is written as it is called, one that is null there is not written';
 COMMENT ON COLUMN objectlink.row_policy.on_upload_failure IS 'what becomes of a row whose object was given up: mark, delete_row, set_null';
+
+COMMENT ON COLUMN objectlink.row_policy.on_delete_failure IS 'what becomes of a deleted row whose object cannot be deleted: dead_letter (nothing), restore_row';
 
 -- Tables whose rows hang on those of the attached table by foreign keys, directly or through one another.
 CREATE TABLE objectlink.related_table (
@@ -37,6 +40,7 @@ CREATE TABLE objectlink.row_work (
   due_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   attempts      int NOT NULL DEFAULT 0,
   alone         boolean NOT NULL DEFAULT false,
+  restore       boolean NOT NULL DEFAULT false,
   failed_at     timestamptz,
   compensation  text,
   error_code    text,
@@ -50,4 +54,22 @@ COMMENT ON TABLE objectlink.row_work IS 'rows that have to be brought in line wi
 COMMENT ON COLUMN objectlink.row_work.generation IS 'grows whenever there is a reason to look again, so that one that comes meanwhile is not lost';
 COMMENT ON COLUMN objectlink.row_work.compensation IS 'the policy that could not be carried out; NULL: it was the status that could not be written';
 COMMENT ON COLUMN objectlink.row_work.alone IS 'several were written by one statement, which failed: so each has one of its own';
+COMMENT ON COLUMN objectlink.row_work.restore IS 'its deletion was given up, and its rows are to come back';
 COMMENT ON COLUMN objectlink.row_work.failed_at IS 'since when tries have failed';
+
+-- Only of attachments that say restore_row. A row that links an object, or one that hung on such a row.
+CREATE TABLE objectlink.deleted_row (
+  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  xid           xid8 NOT NULL,
+  at            timestamptz NOT NULL,
+  attachment_id int NOT NULL,
+  relation      regclass NOT NULL,
+  ref           objectlink.storage_ref,
+  image         jsonb NOT NULL
+);
+CREATE INDEX deleted_row_ref ON objectlink.deleted_row (ref) WHERE ref IS NOT NULL;
+CREATE INDEX deleted_row_xid ON objectlink.deleted_row (xid, attachment_id);
+COMMENT ON TABLE objectlink.deleted_row IS 'rows as they were when they were deleted, to be restored if their object cannot be deleted; nobody but objectlink may read it';
+COMMENT ON COLUMN objectlink.deleted_row.xid IS 'the transaction that deleted it';
+COMMENT ON COLUMN objectlink.deleted_row.at IS 'when the statement began that did';
+COMMENT ON COLUMN objectlink.deleted_row.ref IS 'the object that it linked; NULL: a row of a related table';

@@ -34,3 +34,8 @@ CREATE FUNCTION objectlink.write_as_owner(relation regclass, statement text, arg
     LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_write_as_owner';
 COMMENT ON FUNCTION objectlink.write_as_owner(regclass, text, anyarray, integer) IS
     'runs a statement that writes a table as the table''s owner, security-restricted and within a limit of time, and returns its one value';
+
+CREATE FUNCTION objectlink.keep_row_trigger() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_keep_row_trigger';
+COMMENT ON FUNCTION objectlink.keep_row_trigger() IS
+    'row trigger of tables whose deleted rows are to be restored if their object cannot be deleted; arguments: attachment id[, column[, store]]';

@@ -95,7 +95,8 @@ END $$;
 COMMENT ON FUNCTION objectlink.parent_of(int, oid, oid) IS 'the table on whose rows those of a related table hang, and by which columns; NULL: there is no such foreign key';
 
 -- With the rights of objectlink, because nobody else may say what is written into a table: its owner, and nobody else.
-CREATE FUNCTION objectlink.set_row_policy(p_attachment_id int, p_status_column name, p_status_map jsonb, p_related regclass[], p_on_upload_failure text)
+CREATE FUNCTION objectlink.set_row_policy(p_attachment_id int, p_status_column name, p_status_map jsonb, p_related regclass[], p_on_upload_failure text,
+                                          p_on_delete_failure text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -110,12 +111,12 @@ BEGIN
       RAISE EXCEPTION 'must be owner of table %', v_relation USING ERRCODE = 'insufficient_privilege';
     END IF;
   END LOOP;
-  IF p_status_column IS NULL AND p_on_upload_failure = 'mark' AND cardinality(v_left) = 0 THEN
+  IF p_status_column IS NULL AND p_on_upload_failure = 'mark' AND p_on_delete_failure = 'dead_letter' AND cardinality(v_left) = 0 THEN
     RETURN;
   END IF;
-  INSERT INTO objectlink.row_policy (attachment_id, status_column, status_attnum, status_map, on_upload_failure)
+  INSERT INTO objectlink.row_policy (attachment_id, status_column, status_attnum, status_map, on_upload_failure, on_delete_failure)
   SELECT p_attachment_id, p_status_column,
-         (SELECT c.attnum FROM pg_attribute c WHERE c.attrelid = v_root AND c.attname = p_status_column AND NOT c.attisdropped), p_status_map, p_on_upload_failure;
+         (SELECT c.attnum FROM pg_attribute c WHERE c.attrelid = v_root AND c.attname = p_status_column AND NOT c.attisdropped), p_status_map, p_on_upload_failure, p_on_delete_failure;
   -- The nearest first: the others may hang on them.
   LOOP
     v_found := false;
@@ -137,9 +138,10 @@ BEGIN
       DETAIL = 'No foreign key of it refers to the attached table, or to another related one.';
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.set_row_policy(int, name, jsonb, regclass[], text) IS 'for attach(): records what may be done to the rows of an attachment';
+COMMENT ON FUNCTION objectlink.set_row_policy(int, name, jsonb, regclass[], text, text) IS 'for attach(): records what may be done to the rows of an attachment';
 
-CREATE FUNCTION objectlink.check_row_policy(relation regclass, column_name name, status_column name, status_map jsonb, related regclass[], on_upload_failure text)
+CREATE FUNCTION objectlink.check_row_policy(relation regclass, column_name name, status_column name, status_map jsonb, related regclass[], on_upload_failure text,
+                                            on_delete_failure text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -150,6 +152,9 @@ BEGIN
   IF on_upload_failure IS NULL OR on_upload_failure NOT IN ('mark', 'delete_row', 'set_null') THEN
     RAISE EXCEPTION 'invalid on_upload_failure: %', coalesce('"' || on_upload_failure || '"', 'NULL') USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It must be ''mark'', ''delete_row'' or ''set_null''.';
+  ELSIF on_delete_failure IS NULL OR on_delete_failure NOT IN ('dead_letter', 'restore_row') THEN
+    RAISE EXCEPTION 'invalid on_delete_failure: %', coalesce('"' || on_delete_failure || '"', 'NULL') USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must be ''dead_letter'' or ''restore_row''.';
   ELSIF on_upload_failure = 'set_null' AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = column_name AND (a.attnotnull OR a.attgenerated <> '')) THEN
     RAISE EXCEPTION 'column "%" of % cannot be set NULL', column_name, relation USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It is NOT NULL, or generated.', HINT = 'Choose on_upload_failure => ''delete_row'', or ''mark''.';
@@ -190,7 +195,7 @@ BEGIN
     END IF;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.check_row_policy(regclass, name, name, jsonb, regclass[], text) IS 'raises an error that says what of a policy for rows cannot be done';
+COMMENT ON FUNCTION objectlink.check_row_policy(regclass, name, name, jsonb, regclass[], text, text) IS 'raises an error that says what of a policy for rows cannot be done';
 
 -- For the event triggers: what was renamed keeps its meaning; and a dump does not keep the numbers of columns.
 CREATE FUNCTION objectlink.follow_row_policies() RETURNS void
@@ -212,15 +217,16 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- Its number would come to mean another table in a dump.
   DELETE FROM objectlink.related_table r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.relation);
+  DELETE FROM objectlink.deleted_row d WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = d.relation);
 END $$;
-COMMENT ON FUNCTION objectlink.forget_dropped_related() IS 'after a drop: a related table that is gone is related no more';
+COMMENT ON FUNCTION objectlink.forget_dropped_related() IS 'after a drop: a related table that is gone is related no more, and rows of a table that is gone are not restored';
 
 -- A partition or child that left its tree has the columns of its parent, under numbers of its own; what hung on the parent does not hang on it.
 CREATE FUNCTION objectlink.inherit_row_policy(p_from int, p_to int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO objectlink.row_policy (attachment_id, status_column, status_attnum, status_map, on_upload_failure)
-  SELECT p_to, p.status_column, c.attnum, p.status_map, p.on_upload_failure
+  INSERT INTO objectlink.row_policy (attachment_id, status_column, status_attnum, status_map, on_upload_failure, on_delete_failure)
+  SELECT p_to, p.status_column, c.attnum, p.status_map, p.on_upload_failure, p.on_delete_failure
   FROM objectlink.row_policy p JOIN objectlink.attachment a ON a.id = p_to
   LEFT JOIN pg_attribute c ON c.attrelid = a.relation AND c.attname = p.status_column AND NOT c.attisdropped
   WHERE p.attachment_id = p_from;

@@ -44,6 +44,7 @@ BEGIN
       END IF;
     END LOOP;
   END LOOP;
+  PERFORM objectlink.complete_keep_triggers(p_attachment_id);
 END $$;
 COMMENT ON FUNCTION objectlink.complete_triggers(int) IS 'gives an attached table, its partitions and children the triggers they lack';
 
@@ -174,7 +175,7 @@ COMMENT ON FUNCTION objectlink.require_index(regclass, name, boolean, boolean) I
 CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL, on_unlink text DEFAULT 'delete',
                                   retention interval DEFAULT NULL, max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL,
                                   status_column name DEFAULT NULL, status_map jsonb DEFAULT NULL, related regclass[] DEFAULT NULL,
-                                  on_upload_failure text DEFAULT 'mark') RETURNS int
+                                  on_upload_failure text DEFAULT 'mark', on_delete_failure text DEFAULT 'dead_letter') RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -183,7 +184,7 @@ DECLARE
 BEGIN
   PERFORM objectlink.check_attachable(relation, column_name, store);
   PERFORM objectlink.check_policy(on_unlink, retention, max_attempts);
-  PERFORM objectlink.check_row_policy(relation, column_name, status_column, status_map, related, on_upload_failure);
+  PERFORM objectlink.check_row_policy(relation, column_name, status_column, status_map, related, on_upload_failure, on_delete_failure);
   -- No writer between the index, the triggers and the walk over the rows that are there already.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
   IF EXISTS (SELECT FROM objectlink.attachment a WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL) THEN
@@ -194,12 +195,12 @@ BEGIN
   PERFORM objectlink.require_index(relation, column_name, store IS NOT NULL, create_index);
   INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts)
     VALUES (relation, column_name, v_attnum, store, on_unlink, retention, max_attempts) RETURNING id INTO v_id;
-  PERFORM objectlink.set_row_policy(v_id, status_column, status_map, related, on_upload_failure);
+  PERFORM objectlink.set_row_policy(v_id, status_column, status_map, related, on_upload_failure, on_delete_failure);
   PERFORM objectlink.complete_triggers(v_id);
   INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.attach(regclass, name, name, text, interval, int, boolean, name, jsonb, regclass[], text) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
+COMMENT ON FUNCTION objectlink.attach(regclass, name, name, text, interval, int, boolean, name, jsonb, regclass[], text, text) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
 
 CREATE FUNCTION objectlink.detach(relation regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

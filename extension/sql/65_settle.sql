@@ -40,6 +40,7 @@ DECLARE
   v_settled int;
   v_gone text[];
   v_changed text[];
+  v_given_up text[];
   v_erased objectlink.erased[];
   v_unclean_at timestamptz := (SELECT w.unclean_at FROM objectlink.owner w WHERE w.resource = p_store);
 BEGIN
@@ -108,10 +109,13 @@ BEGIN
   )
   -- What somebody else stored under the key was not erased.
   SELECT count(*), array_agg(a.key) FILTER (WHERE a.outcome = 'gone'), array_agg(a.key) FILTER (WHERE a.to_state <> a.state AND a.outcome <> 'gone'),
+         array_agg(a.key) FILTER (WHERE a.state = 'deleting' AND a.to_state = 'unlinked'),
          array_agg((a.was, a.request_id, a.proof)::objectlink.erased ORDER BY a.key COLLATE "C")
            FILTER (WHERE a.outcome = 'gone' AND a.error_code IS DISTINCT FROM 'ObjectExists')
-    INTO v_settled, v_gone, v_changed, v_erased FROM acted a;
+    INTO v_settled, v_gone, v_changed, v_given_up, v_erased FROM acted a;
   PERFORM objectlink.queue_row_work(p_store, v_changed);
+  PERFORM objectlink.forget_deleted(p_store, v_gone);
+  PERFORM objectlink.deletion_failed_for_good(p_store, k) FROM unnest(v_given_up) k;
   IF v_erased IS NOT NULL THEN
     PERFORM objectlink.record_erasures(p_store, p_epoch, v_erased);
   END IF;

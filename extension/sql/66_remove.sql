@@ -182,6 +182,7 @@ DECLARE
   v_count int;
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
+  PERFORM objectlink.forget_unneeded();
   WITH released AS (
     DELETE FROM objectlink.condemned c
     WHERE c.release_after <= clock_timestamp()

@@ -32,7 +32,7 @@ BEGIN
   WHERE o.state = ANY (objectlink.shown_states()) AND (p.status_column IS NOT NULL OR p.on_upload_failure <> 'mark' AND o.state = 'failed')
   ORDER BY o.key, p.attachment_id
   ON CONFLICT ON CONSTRAINT row_work_pkey DO UPDATE
-    SET generation = w.generation + 1, queued_at = clock_timestamp(), due_at = clock_timestamp(), attempts = 0, alone = false, failed_at = NULL, compensation = NULL, error_code = NULL, last_error = NULL;
+    SET generation = w.generation + 1, queued_at = clock_timestamp(), due_at = clock_timestamp(), attempts = 0, alone = false, restore = false, failed_at = NULL, compensation = NULL, error_code = NULL, last_error = NULL;
 END $$;
 COMMENT ON FUNCTION objectlink.queue_row_work(int, text[]) IS 'has the rows looked at that link these objects, where an attachment asks for it';
 
@@ -149,7 +149,8 @@ COMMENT ON FUNCTION objectlink.bring_rows_in_line(objectlink.attachment, text, o
 CREATE FUNCTION objectlink.note_row_failure(p_work objectlink.row_work, p_code text, p_message text, p_compensation text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  c_locked CONSTANT text[] := '{55P03,40P01,40001}';
+  -- The last one: a request to delete the object may still arrive, so no row may link it now.
+  c_locked CONSTANT text[] := '{55P03,40P01,40001,55006}';
 BEGIN
   UPDATE objectlink.row_work w
   SET attempts = w.attempts + 1, failed_at = coalesce(w.failed_at, clock_timestamp()), error_code = p_code, last_error = p_message,
@@ -196,16 +197,21 @@ BEGIN
     v_state := (SELECT o.state FROM objectlink.object o WHERE o.store_id = v_first.store_id AND o.key = v_first.key);
     v_work := ARRAY[v_first];
     -- What is given up may have to be compensated: one by one.
-    IF NOT v_first.alone AND v_first.failed_at IS NULL AND v_state IS DISTINCT FROM 'failed' THEN
+    IF NOT v_first.alone AND NOT v_first.restore AND v_first.failed_at IS NULL AND v_state IS DISTINCT FROM 'failed' THEN
       v_work := ARRAY(SELECT w FROM objectlink.row_work w LEFT JOIN objectlink.object o ON o.store_id = w.store_id AND o.key = w.key
-                      WHERE w.failed_at IS NULL AND w.due_at <= clock_timestamp() AND NOT w.alone AND w.attachment_id = v_first.attachment_id
+                      WHERE w.failed_at IS NULL AND w.due_at <= clock_timestamp() AND NOT w.alone AND NOT w.restore AND w.attachment_id = v_first.attachment_id
                         AND o.state IS NOT DISTINCT FROM v_state
                       ORDER BY w.due_at LIMIT p_limit);
       CONTINUE WHEN v_work = '{}';
     END IF;
     SELECT * INTO v_at FROM objectlink.attachment a WHERE a.id = v_first.attachment_id AND a.detached_at IS NULL;
     BEGIN
-      IF v_at.id IS NULL OR v_state IS NULL OR NOT v_state = ANY (objectlink.shown_states()) THEN
+      v_failed := NULL;
+      IF v_at.id IS NOT NULL AND v_first.restore AND objectlink.awaits_its_rows(v_first.store_id, v_first.key) THEN
+        PERFORM objectlink.restore_deleted(v_at, v_first.store_id, v_first.key, false);
+        PERFORM objectlink.end_row_work(v_work);
+        done := done + 1;
+      ELSIF v_at.id IS NULL OR v_state IS NULL OR NOT v_state = ANY (objectlink.shown_states()) THEN
         PERFORM objectlink.end_row_work(v_work);
       ELSE
         v_failed := objectlink.bring_rows_in_line(v_at, v_state, v_work);
@@ -219,7 +225,7 @@ BEGIN
         UPDATE objectlink.row_work w SET alone = true FROM unnest(v_work) b
           WHERE w.store_id = (b).store_id AND w.key = (b).key AND w.attachment_id = (b).attachment_id;
       ELSE
-        PERFORM objectlink.note_row_failure(v_first, SQLSTATE, SQLERRM);
+        PERFORM objectlink.note_row_failure(v_first, SQLSTATE, SQLERRM, CASE WHEN v_first.restore THEN 'restore_row' END);
       END IF;
       -- Somebody may be waiting for what was written so far.
       EXIT WHEN SQLSTATE IN ('55P03', '40P01', '57014');
@@ -235,8 +241,8 @@ SELECT 'error' AS severity, s.name AS store, CASE WHEN w.compensation IS NULL TH
        concat(a.relation, ': ' || w.compensation, format(': rows of %s objects; one of them: %s: %s (SQLSTATE %s)', w.count, w.key, w.error, w.code)) AS detail, w.since,
        'mend what keeps the rows as they are (a trigger, a constraint, a lock, a right); the daemon tries again by itself' AS remedy
 FROM (SELECT i.attachment_id, i.store_id, i.compensation, count(*), min(i.failed_at) AS since, min(i.key) AS key,
-             (array_agg(i.last_error ORDER BY i.key))[1] AS error, (array_agg(i.error_code ORDER BY i.key))[1] AS code
-      FROM objectlink.row_work i WHERE i.failed_at IS NOT NULL GROUP BY 1, 2, 3) w
+             (array_agg(i.last_error ORDER BY i.key))[1] AS error, i.error_code AS code
+      FROM objectlink.row_work i WHERE i.failed_at IS NOT NULL GROUP BY i.attachment_id, i.store_id, i.compensation, i.error_code) w
 JOIN objectlink.attachment a ON a.id = w.attachment_id JOIN objectlink.store s ON s.id = w.store_id;
 COMMENT ON VIEW objectlink.problem_row IS 'problems: rows that cannot be brought in line with their objects';
 

@@ -17,7 +17,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
-      'resolve', 'resolve_all']
+      'resolve', 'resolve_all',
+      'complete_keep_triggers', 'restore_rows']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -36,7 +37,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'row_retry_max', 'row_lock_retry_max', 'queue_row_work', 'linking_rows', 'keys_of_related', 'hanging_rows', 'write_status',
       'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload', 'note_row_failure',
       'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
-      'deletions_to_confirm_max']
+      'deletions_to_confirm_max',
+      'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
+      'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded']
     WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run']
     END)
 $$;
@@ -66,7 +69,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA objectlink TO %s', role);
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA objectlink TO %s', role);
-  EXECUTE format('REVOKE SELECT ON objectlink.payload FROM %s', role);
+  EXECUTE format('REVOKE SELECT ON objectlink.payload, objectlink.deleted_row FROM %s', role);
   PERFORM objectlink.grant_execute(role, objectlink.functions_of('reader'));
 END $$;
 COMMENT ON FUNCTION objectlink.grant_reader(regrole) IS 'lets a role see all objects and events, whatever tables it may read';
@@ -78,7 +81,7 @@ BEGIN
   EXECUTE format('GRANT INSERT, UPDATE ON objectlink.attachment TO %s', role);
   EXECUTE format('GRANT INSERT, DELETE ON objectlink.scan TO %s', role);
   PERFORM objectlink.grant_execute(role, objectlink.functions_of('admin'));
-  EXECUTE format('GRANT EXECUTE ON FUNCTION objectlink.link_trigger(), objectlink.truncate_trigger() TO %s', role);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION objectlink.link_trigger(), objectlink.truncate_trigger(), objectlink.keep_row_trigger() TO %s', role);
 END $$;
 COMMENT ON FUNCTION objectlink.grant_admin(regrole) IS 'lets a role attach and detach columns of tables it owns, and see everything';
 

@@ -45,10 +45,11 @@ def dumped(pg, bucket, make_daemon):
     pg.run("CREATE TABLE paper (id int PRIMARY KEY, gone int, file objectlink.storage_ref, status text)")
     pg.run("CREATE TABLE chunk (paper int REFERENCES paper, gone int, status text)")
     pg.run("ALTER TABLE paper DROP gone; ALTER TABLE chunk DROP gone")
-    pg.run("SELECT objectlink.attach('paper', 'file', status_column => 'status', related => '{chunk}')")
+    pg.run("SELECT objectlink.attach('paper', 'file', status_column => 'status', related => '{chunk}', on_delete_failure => 'restore_row')")
     pg.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$")
     pg.run("CREATE TRIGGER refuse BEFORE UPDATE ON paper FOR EACH ROW EXECUTE FUNCTION refuse()")
     pg.run("INSERT INTO paper VALUES (1, objectlink.put('docs', 'of a paper', key => 'paper')); INSERT INTO chunk VALUES (1)")
+    pg.run("INSERT INTO paper VALUES (2, 's3://docs/stored/1'); DELETE FROM paper WHERE id = 2")
     documents = Documents(pg, bucket)
     documents._contents["paper"] = b"of a paper"
     daemon = make_daemon()
@@ -69,7 +70,7 @@ def dumped(pg, bucket, make_daemon):
 
 
 TABLES = ["store", "attachment", "scan", "outbox", "condemned", "object", "payload", "event", "erasure", "erasure_chain", "erasure_purged",
-          "capability", "marker", "row_policy", "related_table", "row_work"]
+          "capability", "marker", "row_policy", "related_table", "row_work", "deleted_row"]
 
 
 def adopt(copy):

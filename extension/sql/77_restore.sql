@@ -1,0 +1,241 @@
+-- Restoring: the rows of an object whose deletion was given up, as they were, with what hung on them.
+-- An object that is still there and that no row names would be forgotten; and a row that was deleted only together with its
+-- object was not to go without it.
+
+-- For the owner of a store, in the transaction in which it gives up a deletion. The object is unlinked by then, and not due.
+CREATE FUNCTION objectlink.deletion_failed_for_good(p_store int, p_key text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM objectlink.deleted_row) THEN
+    RETURN;
+  END IF;
+  INSERT INTO objectlink.row_work AS w (store_id, key, attachment_id, restore)
+  SELECT p_store, p_key, d.attachment_id, true FROM objectlink.last_deleted(p_store, p_key) d
+  GROUP BY d.attachment_id ORDER BY d.attachment_id
+  ON CONFLICT ON CONSTRAINT row_work_pkey DO UPDATE
+    SET restore = true, generation = w.generation + 1, queued_at = clock_timestamp(), due_at = clock_timestamp(), attempts = 0, alone = false,
+        failed_at = NULL, compensation = NULL, error_code = NULL, last_error = NULL;
+END $$;
+COMMENT ON FUNCTION objectlink.deletion_failed_for_good(int, text) IS 'for settle(): a deletion was given up; has the rows restored that the last unlink deleted, where their attachment asks for it';
+
+-- Of the transaction that unlinked it last, and only if the last word was a row's that went by DELETE.
+CREATE FUNCTION objectlink.last_deleted(p_store int, p_key text) RETURNS SETOF objectlink.deleted_row
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  v_ref objectlink.storage_ref := objectlink.storage_ref((SELECT s.name::text FROM objectlink.store s WHERE s.id = p_store), p_key);
+  v_unlinked_at timestamptz := (SELECT o.unlinked_at FROM objectlink.object o WHERE o.store_id = p_store AND o.key = p_key);
+  v_last objectlink.deleted_row;
+BEGIN
+  SELECT * INTO v_last FROM objectlink.deleted_row d WHERE d.ref OPERATOR(pg_catalog.=) v_ref ORDER BY d.at DESC, d.id DESC LIMIT 1;
+  IF FOUND AND v_last.at >= v_unlinked_at THEN
+    RETURN QUERY SELECT d.* FROM objectlink.deleted_row d
+      JOIN objectlink.row_policy p ON p.attachment_id = d.attachment_id AND p.on_delete_failure = 'restore_row'
+      JOIN objectlink.attachment a ON a.id = d.attachment_id AND a.detached_at IS NULL
+      WHERE d.ref OPERATOR(pg_catalog.=) v_ref AND d.xid = v_last.xid;
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.last_deleted(int, text) IS 'the rows that linked an object and were deleted by the transaction that unlinked it last';
+
+-- A partition may be another one by now, or none: the row belongs into the tree.
+CREATE FUNCTION objectlink.kept_in(p_relation oid) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT pg_partition_root(c.oid)::oid FROM pg_class c WHERE c.oid = p_relation AND c.relispartition), p_relation)
+$$;
+COMMENT ON FUNCTION objectlink.kept_in(oid) IS 'the table into which a row of a relation is restored: of a partition, its root';
+
+CREATE FUNCTION objectlink.insert_kept(p_relation oid, p_images jsonb, p_without_dropped boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' AS $$
+DECLARE
+  v_columns text;
+  v_lost text;
+  v_answer text[];
+BEGIN
+  SELECT string_agg(DISTINCT quote_ident(k), ', ') INTO v_lost
+    FROM jsonb_array_elements(p_images) i, jsonb_object_keys(i) k
+    WHERE i -> k <> 'null' AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attname = k AND a.attnum > 0 AND NOT a.attisdropped);
+  IF v_lost IS NOT NULL AND NOT p_without_dropped THEN
+    RAISE EXCEPTION 'columns of % were dropped since: %', p_relation::regclass, v_lost USING ERRCODE = 'undefined_column',
+      HINT = 'Restore the row without them: SELECT objectlink.restore_rows(..., without_dropped => true).';
+  END IF;
+  -- A generated column follows the others; one that is newer than the row has its default.
+  SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) INTO v_columns
+    FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND (p_images -> 0) ? a.attname;
+  v_answer := objectlink.write_as_owner(p_relation,
+    format('WITH written AS (INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM jsonb_populate_recordset(NULL::%1$s, ($1)[1]::jsonb) RETURNING 1) SELECT ARRAY[count(*)::text] FROM written',
+           p_relation::regclass, v_columns), ARRAY[p_images::text], objectlink.row_write_ms());
+  IF v_answer[1]::int <> jsonb_array_length(p_images) THEN
+    RAISE EXCEPTION 'only % of % rows of % could be restored', v_answer[1], jsonb_array_length(p_images), p_relation::regclass
+      USING ERRCODE = 'triggered_data_change_violation';
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.insert_kept(oid, jsonb, boolean) IS 'inserts rows of a table as they were, as the table''s owner';
+
+-- All or nothing: whatever is in the way is an error, and its caller's savepoint.
+CREATE FUNCTION objectlink.restore_deleted(p_at objectlink.attachment, p_store int, p_key text, p_without_dropped boolean) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  v_xid xid8;
+  v_ids bigint[];
+  v_step record;
+  v_found record;
+  v_images jsonb := '{}';  -- by table, what was restored of it
+  v_keys name[] := objectlink.key_columns(p_at.relation);
+BEGIN
+  SELECT d.xid, array_agg(d.id) INTO v_xid, v_ids FROM objectlink.last_deleted(p_store, p_key) d WHERE d.attachment_id = p_at.id GROUP BY d.xid;
+  IF NOT FOUND THEN
+    RETURN 0;
+  END IF;
+  -- Parents first. An inheritance child is a table of its own.
+  FOR v_found IN
+    SELECT objectlink.kept_in(d.relation) AS relid, jsonb_agg(d.image ORDER BY d.id) AS images FROM objectlink.deleted_row d WHERE d.id = ANY (v_ids) GROUP BY 1 ORDER BY 1
+  LOOP
+    PERFORM objectlink.insert_kept(v_found.relid, v_found.images, p_without_dropped);
+    v_images := v_images || jsonb_build_object(p_at.relation::oid::text, coalesce(v_images -> (p_at.relation::oid::text), '[]') || v_found.images);
+  END LOOP;
+  FOR v_step IN
+    SELECT r.relation::oid AS relid, p.* FROM objectlink.related_table r, objectlink.parent_of(p_at.id, p_at.relation, r.relation) p
+    WHERE r.attachment_id = p_at.id ORDER BY r.depth, r.relation
+  LOOP
+    IF v_step.parent IS NULL THEN
+      CONTINUE WHEN NOT EXISTS (SELECT FROM objectlink.deleted_row d WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND objectlink.kept_in(d.relation) = v_step.relid);
+      RAISE EXCEPTION 'table % is not related to % any more', v_step.relid::regclass, p_at.relation USING ERRCODE = 'invalid_foreign_key';
+    END IF;
+    SELECT jsonb_agg(d.image ORDER BY d.id) AS images, array_agg(d.id) AS ids INTO v_found
+      FROM objectlink.deleted_row d
+      WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND d.ref IS NULL AND objectlink.kept_in(d.relation) = v_step.relid
+        AND EXISTS (SELECT FROM jsonb_array_elements(v_images -> (v_step.parent::text)) i
+                    WHERE NOT EXISTS (SELECT FROM unnest(v_step.columns, v_step.parent_columns) AS u (c, p)
+                                      WHERE d.image -> u.c IS DISTINCT FROM i -> u.p OR d.image ->> u.c IS NULL));
+    CONTINUE WHEN v_found.images IS NULL;
+    PERFORM objectlink.insert_kept(v_step.relid, v_found.images, p_without_dropped);
+    v_images := v_images || jsonb_build_object(v_step.relid::text, v_found.images);
+    v_ids := v_ids || v_found.ids;
+  END LOOP;
+  DELETE FROM objectlink.deleted_row d WHERE d.id = ANY (v_ids);
+  INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
+  SELECT p_store, p_key, 'rows restored', p_at.id, jsonb_strip_nulls(jsonb_build_object(
+    'policy', 'restore_row', 'relation', p_at.relation::text,
+    'rows', (SELECT jsonb_agg((SELECT jsonb_object_agg(k, i.row -> k::text) FROM unnest(v_keys) k) ORDER BY i.n)
+             FROM jsonb_array_elements(v_images -> (p_at.relation::oid::text)) WITH ORDINALITY AS i (row, n)
+             WHERE v_keys IS NOT NULL AND i.n <= objectlink.compensated_rows_max()),
+    'counts', (SELECT jsonb_object_agg(e.key::oid::regclass::text, jsonb_array_length(e.value)) FROM jsonb_each(v_images) e)));
+  RETURN cardinality(v_ids);
+END $$;
+COMMENT ON FUNCTION objectlink.restore_deleted(objectlink.attachment, int, text, boolean) IS 'restores the rows that linked an object and those that hung on them; how many';
+
+-- May the rows of this object be restored: it is given up, and nobody has decided otherwise meanwhile.
+CREATE FUNCTION objectlink.awaits_its_rows(p_store int, p_key text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+  -- Locked: what is found holds until the rows are there.
+  PERFORM FROM objectlink.object o WHERE o.store_id = p_store AND o.key = p_key AND o.state = 'unlinked' AND o.due_at IS NULL FOR UPDATE;
+  RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION objectlink.awaits_its_rows(int, text) IS 'whether an object is unlinked and nobody is going to delete it; locks it';
+
+CREATE FUNCTION objectlink.restore_rows(store name, key text, without_dropped boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  v_store int := (SELECT s.id FROM objectlink.store s WHERE s.name = store);
+  v_at objectlink.attachment;
+  v_relation regclass;
+  v_restored bigint := 0;
+BEGIN
+  IF NOT EXISTS (SELECT FROM objectlink.last_deleted(v_store, key)) THEN
+    RAISE EXCEPTION 'no deleted rows are kept of object "%" in store "%"', key, store USING ERRCODE = 'undefined_object',
+      HINT = 'Rows are kept where the attachment says on_delete_failure => ''restore_row'', until their object is gone or linked again.';
+  ELSIF NOT objectlink.awaits_its_rows(v_store, key) THEN
+    RAISE EXCEPTION 'object "%" in store "%" does not wait for its rows', key, store USING ERRCODE = 'object_not_in_prerequisite_state',
+      DETAIL = format('It is %s.', coalesce((SELECT o.state || CASE WHEN o.due_at IS NULL THEN '' ELSE ', and due' END
+                                             FROM objectlink.object o WHERE o.store_id = v_store AND o.key = key), 'not known'));
+  END IF;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  FOR v_at IN SELECT a.* FROM objectlink.attachment a WHERE a.id IN (SELECT d.attachment_id FROM objectlink.last_deleted(v_store, key) d) ORDER BY a.id LOOP
+    FOR v_relation IN SELECT v_at.relation UNION ALL SELECT r.relation FROM objectlink.related_table r WHERE r.attachment_id = v_at.id LOOP
+      IF pg_has_role(session_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = v_relation), 'MEMBER') IS NOT TRUE THEN
+        RAISE EXCEPTION 'must be owner of table %', v_relation USING ERRCODE = 'insufficient_privilege';
+      END IF;
+    END LOOP;
+    v_restored := v_restored + objectlink.restore_deleted(v_at, v_store, key, without_dropped);
+    DELETE FROM objectlink.row_work w WHERE w.store_id = v_store AND w.key = key AND w.attachment_id = v_at.id AND w.restore;
+  END LOOP;
+  RETURN v_restored;
+END $$;
+COMMENT ON FUNCTION objectlink.restore_rows(name, text, boolean) IS 'restores the rows of an object whose deletion was given up, by hand; says how many, or what is in the way';
+
+-- The rows that are kept need triggers on the attached table (its inheritance children included) and on related ones.
+CREATE FUNCTION objectlink.complete_keep_triggers(p_attachment_id int) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_at objectlink.attachment;
+  v_name text := format('objectlink_keep_%s', p_attachment_id);
+  v_table record;
+BEGIN
+  IF NOT EXISTS (SELECT FROM objectlink.row_policy p WHERE p.attachment_id = p_attachment_id AND p.on_delete_failure = 'restore_row') THEN
+    RETURN;
+  END IF;
+  SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
+  FOR v_table IN
+    SELECT r.relid, r.depth, true AS attached FROM objectlink.attached_relation r WHERE r.attachment_id = p_attachment_id
+    UNION ALL SELECT r.relation::oid, 0, false FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id
+    ORDER BY attached DESC, depth, relid
+  LOOP
+    CONTINUE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v_table.relid AND t.tgname = v_name);
+    EXECUTE format('CREATE TRIGGER %I AFTER DELETE ON %s FOR EACH ROW %s EXECUTE FUNCTION objectlink.keep_row_trigger(%L%s)', v_name, v_table.relid::regclass,
+      CASE WHEN v_table.attached THEN format('WHEN (OLD.%I IS NOT NULL)', v_at.column_name) END, p_attachment_id,
+      CASE WHEN v_table.attached THEN format(', %L', v_at.column_name) || CASE WHEN v_at.store IS NOT NULL THEN format(', %L', v_at.store) ELSE '' END END);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_table.relid::regclass, v_name);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION objectlink.complete_keep_triggers(int) IS 'gives attached and related tables the triggers that keep deleted rows, where they are to be restored';
+
+-- What is gone needs no rows any more.
+CREATE FUNCTION objectlink.forget_deleted(p_store int, p_keys text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  v_store text;
+BEGIN
+  IF p_keys IS NULL OR NOT EXISTS (SELECT FROM objectlink.deleted_row) THEN
+    RETURN;
+  END IF;
+  v_store := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
+  PERFORM objectlink.forget_deleted(ARRAY(SELECT d.id FROM objectlink.deleted_row d WHERE d.ref OPERATOR(pg_catalog.=) ANY (ARRAY(
+    SELECT objectlink.storage_ref(v_store, k) FROM unnest(p_keys) k))));
+END $$;
+COMMENT ON FUNCTION objectlink.forget_deleted(int, text[]) IS 'for settle(): forgets the deleted rows of objects that are gone';
+
+CREATE FUNCTION objectlink.forget_deleted(p_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+  WITH gone AS (
+    DELETE FROM objectlink.deleted_row d WHERE d.id = ANY (p_ids) RETURNING d.id, d.xid, d.attachment_id
+  )
+  -- With the last row of a transaction that linked something goes what hung on it.
+  DELETE FROM objectlink.deleted_row h USING (SELECT DISTINCT g.xid, g.attachment_id FROM gone g) t
+    WHERE h.xid = t.xid AND h.attachment_id = t.attachment_id AND h.ref IS NULL
+      AND NOT EXISTS (SELECT FROM objectlink.deleted_row r WHERE r.xid = t.xid AND r.attachment_id = t.attachment_id AND r.ref IS NOT NULL AND NOT r.id = ANY (p_ids));
+END $$;
+COMMENT ON FUNCTION objectlink.forget_deleted(bigint[]) IS 'forgets deleted rows, and what hung on them';
+
+CREATE FUNCTION objectlink.kept_rows_looked_at() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1000 $$;
+COMMENT ON FUNCTION objectlink.kept_rows_looked_at() IS 'so many of the oldest deleted rows are looked at, at once, whether they are still needed';
+
+-- And what was linked again, or never linked anything by itself. Not before it was certainly applied.
+CREATE FUNCTION objectlink.forget_unneeded() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM objectlink.deleted_row) THEN
+    RETURN;
+  END IF;
+  PERFORM objectlink.forget_deleted(ARRAY(
+    SELECT d.id FROM (SELECT * FROM objectlink.deleted_row i WHERE i.at < clock_timestamp() - interval '1 hour' ORDER BY i.id LIMIT objectlink.kept_rows_looked_at()) d
+    WHERE CASE WHEN d.ref IS NULL
+               THEN NOT EXISTS (SELECT FROM objectlink.deleted_row r WHERE r.xid = d.xid AND r.attachment_id = d.attachment_id AND r.ref IS NOT NULL)
+               ELSE NOT EXISTS (SELECT FROM objectlink.object o JOIN objectlink.store s ON s.id = o.store_id
+                                WHERE s.name = objectlink.store(d.ref) AND o.key = objectlink.key(d.ref) AND o.state IN ('unlinked', 'deleting'))
+                    AND NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.ref OPERATOR(pg_catalog.=) d.ref) END));
+END $$;
+COMMENT ON FUNCTION objectlink.forget_unneeded() IS 'for the drainer: forgets deleted rows that nobody can want to restore';
