@@ -286,6 +286,10 @@ SELECT daemon.confirm('x', 'same');
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS objectlink_test_anybody;
 RESET client_min_messages;
+-- One statement would wait for what nobody sees before it ends
+SET client_min_messages = error;
+SELECT regexp_replace(daemon.refused($$CALL objectlink.wait_for_run(objectlink.reconcile_storage('docs'))$$), '\d+', 'N');
+RESET client_min_messages;
 CREATE ROLE objectlink_test_anybody;
 GRANT USAGE ON SCHEMA daemon TO objectlink_test_anybody;
 SET ROLE objectlink_test_anybody;

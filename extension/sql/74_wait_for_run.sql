@@ -1,5 +1,13 @@
 -- wait_for_run: returns when a run has ended, and tells meanwhile how far it is.
 
+-- The full number of a row's transaction is the nearest one that ends in its 32 bits.
+CREATE FUNCTION objectlink.is_own_row(p_xmin xid) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_xact_status((n.near - ((n.near - p_xmin::text::bigint) & 4294967295))::text::xid8) = 'in progress'
+  FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 2147483648 AS near) n
+$$;
+COMMENT ON FUNCTION objectlink.is_own_row(xid) IS 'whether a row that is seen was written by this very transaction: nobody else sees one that is not committed';
+
 CREATE PROCEDURE objectlink.wait_for_run(run_id bigint, timeout interval DEFAULT '1 minute')
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -19,6 +27,9 @@ BEGIN
     RAISE EXCEPTION 'invalid timeout: %', coalesce(timeout::text, 'NULL') USING ERRCODE = 'invalid_parameter_value';
   ELSIF NOT EXISTS (SELECT FROM objectlink.run r WHERE r.id = run_id) THEN
     RAISE EXCEPTION 'run % does not exist', run_id USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.runs.';
+  ELSIF (SELECT objectlink.is_own_row(r.xmin) FROM objectlink.run r WHERE r.id = run_id) THEN
+    RAISE EXCEPTION 'run % was queued by this transaction', run_id USING ERRCODE = 'invalid_transaction_state',
+      DETAIL = 'No daemon sees it before the commit.', HINT = 'Commit, and call wait_for_run() after that.';
   END IF;
   -- Shared and its own: nobody is waited for, and nobody waits for it. See oldest_transaction().
   PERFORM pg_advisory_xact_lock_shared(objectlink.wait_lock_class(), pg_backend_pid());

@@ -50,7 +50,7 @@ def test_outage(documents, proxy, daemon, how):
     assert daemon.http("/healthz")[0] == 503
     proxy.forget()
     if how != "refuses connections":  # it lasts for some probes
-        eventually(lambda: len(proxy.operations()) >= 3)
+        eventually(lambda: len(proxy.operations(own=None)) >= 3)
     come_back(proxy)
     documents.sync()
     assert status("SELECT status FROM objectlink.consistency") == "ok"

@@ -233,7 +233,7 @@ def test_rows_show_what_reconciling_finds(papers, daemon):
     bucket.put("changed", b"something else")
 
     def reconcile():
-        pg.run("CALL objectlink.wait_for_run(objectlink.reconcile_storage('docs'), '60 seconds')")
+        pg.run("CALL objectlink.wait_for_run(%s, '60 seconds')", pg.value("SELECT objectlink.reconcile_storage('docs')"))
         pg.wait_for_sync()
         return statuses(pg)
 
