@@ -6,7 +6,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT array_agg(p.oid::regprocedure ORDER BY p.oid)
   FROM pg_proc p
   WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
-    WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
+    WHEN 'daemon' THEN ARRAY['store_settings', 'store_status', 'look_after', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
@@ -14,7 +14,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
-      'forget_capabilities', 'adopt_store']
+      'forget_capabilities', 'adopt_store', 'retry_dead_letters', 'discard_dead_letters',
+      'create_consumer', 'drop_consumer', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -25,8 +26,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'ask_rows', 'put_back', 'drop_reason', 'judge', 'write_changes', 'planned_once_max', 'plan_for',
       'record_erasures', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
-      'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop']
-    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed']
+      'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop', 'pick_dead_letters', 'requeued_max',
+      'lock_consumer', 'expired_at_once', 'event_retention']
+    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'discarded_text', 'read_events', 'ack_events', 'unindexed', 'tree_is_indexed']
     END)
 $$;
 COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';
@@ -86,4 +88,5 @@ END $$;
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
-  objectlink.deletions, objectlink.deletions_by_store TO PUBLIC;
+  objectlink.deletions, objectlink.deletions_by_store, objectlink.dead_letters, objectlink.failures_by_cause,
+  objectlink.waiting, objectlink.stuck TO PUBLIC;

@@ -7,7 +7,8 @@ BEGIN
   -- One statement each: every call updates the same row of pg_extension.
   FOREACH v_relation IN ARRAY ARRAY['objectlink.store', 'objectlink.attachment', 'objectlink.scan', 'objectlink.outbox',
     'objectlink.condemned', 'objectlink.object', 'objectlink.payload', 'objectlink.event', 'objectlink.owner',
-    'objectlink.erasure', 'objectlink.erasure_chain', 'objectlink.erasure_purged', 'objectlink.capability', 'objectlink.marker']::regclass[]
+    'objectlink.erasure', 'objectlink.erasure_chain', 'objectlink.erasure_purged', 'objectlink.capability', 'objectlink.marker',
+    'objectlink.consumer', 'objectlink.event_policy']::regclass[]
   LOOP
     PERFORM pg_catalog.pg_extension_config_dump(v_relation, '');
   END LOOP;
