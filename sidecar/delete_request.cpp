@@ -195,7 +195,7 @@ bool goes_together(const Errand& errand, const Work& work) {
   const Capabilities& capabilities = errand.traits().capabilities;
   if (capabilities.multi_delete == Support::no || !xml_safe(work.key)) return false;
   // Retried by itself: a key that failed among others may be what made them fail.
-  if (work.attempts > 0) return false;
+  if (work.attempts > 0 || work.alone) return false;
   // Which version it is has to be found out first.
   if (capabilities.is_versioned() && !has_own_version(work)) return false;
   return condition_of(errand, work).empty() || capabilities.conditional_multi_delete == Support::yes;

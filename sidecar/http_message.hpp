@@ -40,7 +40,8 @@ enum class HttpFailure {
   cut,        // closed or reset after the request may have been sent, or the body ended early
   limit,      // the reply's headers or body are larger than allowed
   malformed,  // what came is not HTTP
-  local,      // a fault on our side: out of memory, an unusable URL or CA file
+  local,      // a fault on our side that every request would meet: no credentials, an unusable endpoint or CA file
+  request,    // this very request can't be made: a header that would break the message, say
 };
 
 struct HttpReply {

@@ -124,6 +124,32 @@ struct Metrics::Series {
   objectlink::Series<Gauge, 2> store_state{
       gauge(registry, "objectlink_store_state", "1 for the state a store is in, as this daemon sees it."),
       {"store", "state"}};
+  objectlink::Series<Gauge, 2> breaker{
+      gauge(registry, "objectlink_store_breaker", "1 for the state of a store's circuit breaker: closed, open, half_open."),
+      {"store", "state"}};
+  objectlink::Series<Gauge, 1> concurrency{
+      gauge(registry, "objectlink_store_concurrency", "Requests that may run at once; lowered while the store throttles."),
+      {"store"}};
+  objectlink::Series<Gauge, 2> stuck{
+      gauge(registry, "objectlink_stuck_objects", "Objects on their way for longer than they should, by state."),
+      {"store", "state"}};
+  objectlink::Series<Gauge, 2> dead{
+      gauge(registry, "objectlink_dead_letters", "Work that was given up and waits for a decision."), {"store", "operation"}};
+  objectlink::Series<Gauge, 2> trouble{
+      gauge(registry, "objectlink_inconsistent_objects", "Objects that are missing from their store, or corrupt."),
+      {"store", "state"}};
+  objectlink::Series<Gauge, 1> oldest{
+      gauge(registry, "objectlink_oldest_unsettled_seconds", "Age of the oldest object that is pending or deleting."),
+      {"store"}};
+  objectlink::Series<Counter, 1> requeued{
+      counter(registry, "objectlink_requeued_objects_total", "Objects found without a due time, and made due again."),
+      {"store"}};
+  objectlink::Series<Counter, 2> repeats{
+      counter(registry, "objectlink_request_retries_total", "Requests repeated at once, by the class of what failed."),
+      {"store", "class"}};
+  objectlink::Series<Counter, 1> skipped_repeats{
+      counter(registry, "objectlink_request_retries_denied_total", "Repeats left out because the quota was used up."),
+      {"store"}};
   Gauge& connected{gauge(registry, "objectlink_database_connected", "1 while a database session lives.").Add({})};
 
   objectlink::Series<Histogram, 2> requests{
@@ -182,6 +208,29 @@ void Metrics::set_store_state(std::string_view store, std::string_view state) {
   series_->store_state.at({store, state}).Set(1);
 }
 
+void Metrics::set_breaker(std::string_view store, std::string_view state) {
+  for (const char* each : {"closed", "open", "half_open"}) series_->breaker.at({store, each}).Set(state == each ? 1 : 0);
+}
+
+void Metrics::set_concurrency(std::string_view store, double requests) { series_->concurrency.at({store}).Set(requests); }
+
+void Metrics::set_watched(std::string_view store, std::string_view what, std::string_view label, double number) {
+  if (what == "stuck") series_->stuck.at({store, label}).Set(number);
+  if (what == "dead") series_->dead.at({store, label}).Set(number);
+  if (what == "trouble") series_->trouble.at({store, label}).Set(number);
+  if (what == "oldest") series_->oldest.at({store}).Set(number);
+}
+
+void Metrics::count_requeued(std::string_view store, std::uint64_t count) {
+  series_->requeued.at({store}).Increment(static_cast<double>(count));
+}
+
+void Metrics::count_repeat(std::string_view store, std::string_view error_class) {
+  series_->repeats.at({store, error_class}).Increment();
+}
+
+void Metrics::count_skipped_repeat(std::string_view store) { series_->skipped_repeats.at({store}).Increment(); }
+
 void Metrics::set_connected(bool connected) {
   if (connected && series_->connected.Value() == 0) series_->sessions.Increment();
   series_->connected.Set(connected ? 1 : 0);
@@ -191,6 +240,12 @@ void Metrics::forget_store(std::string_view store) {
   series_->in_flight.remove(store);
   series_->queue.remove(store);
   series_->store_state.remove(store);
+  series_->breaker.remove(store);
+  series_->stuck.remove(store);
+  series_->dead.remove(store);
+  series_->trouble.remove(store);
+  series_->oldest.remove(store);
+  series_->concurrency.remove(store);
 }
 
 std::string Metrics::exposition() const {

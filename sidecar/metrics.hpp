@@ -32,6 +32,13 @@ class Metrics {
   void set_queue(std::string_view store, double objects);  // fetched, not yet sent
   // state: active, waiting, paused, broken, fenced, released, ...: the current one is 1, earlier ones 0.
   void set_store_state(std::string_view store, std::string_view state);
+  void set_breaker(std::string_view store, std::string_view state);  // closed, open, half_open
+  void set_concurrency(std::string_view store, double requests);     // how many requests may run at once
+  // What objectlink.look_after() counts: stuck (by state), dead (by operation), trouble (by state), oldest (seconds).
+  void set_watched(std::string_view store, std::string_view what, std::string_view label, double number);
+  void count_requeued(std::string_view store, std::uint64_t count);
+  void count_repeat(std::string_view store, std::string_view error_class);
+  void count_skipped_repeat(std::string_view store);  // the quota was used up
   void set_connected(bool connected);         // once a session: from false to true is counted as a session
   void forget_store(std::string_view store);  // its gauges go; counters stay, as Prometheus wants
 

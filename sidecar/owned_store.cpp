@@ -9,6 +9,7 @@
 #include "s3_reply.hpp"
 #include "upload.hpp"
 #include "verify.hpp"
+#include "witness.hpp"
 
 namespace objectlink {
 
@@ -30,6 +31,11 @@ constexpr seconds brake_look_interval{2};  // while a store is braked: whether s
 constexpr seconds bucket_memory{60};       // how long an answer of the store proves that the bucket exists
 constexpr std::int64_t content_piece_bytes = 1 << 20;
 constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};  // a link whose object may still be on its way
+constexpr seconds witness_interval{10};
+constexpr unsigned failing_replies_max = 8;  // in a row; then nothing is repeated at once
+constexpr seconds look_after_interval{15};
+constexpr std::size_t failed_among_others_max = 10'000;
+constexpr Backoff refused_backoff{milliseconds{200}, seconds{30}};  // nobody knows yet whether it is only this object
 constexpr Backoff undeleted_backoff{seconds{1}, std::chrono::minutes{10}};
 
 StoreConnection connection_of(const StoreOptions& options, const Capabilities& capabilities) {
@@ -65,7 +71,20 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
       reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()),
       confirmed_(*this, identity_.id, identity_.epoch) {
+  take_over_status();
   set_options(options);
+}
+
+// A store that was paused when a daemon ended is no better for that: whoever begins finds out by a probe.
+void OwnedStore::take_over_status() {
+  const Rows rows = context_.database.query("SELECT * FROM objectlink.store_status($1)", identity_.id);
+  if (rows.string(0, 0) != "paused") return;
+  health_.begin_paused(steady_clock::now());
+  last_failure_.emplace();
+  last_failure_->klass = error_class_named(rows.string(0, 1));
+  last_failure_->code = rows.string(0, 2);
+  last_failure_->message = rows.string(0, 3);
+  status_changed_ = false;
 }
 
 OwnedStore::~OwnedStore() {
@@ -77,6 +96,7 @@ OwnedStore::~OwnedStore() {
 void OwnedStore::set_options(const StoreOptions& options) {
   retired_ = false;
   options_ = options;
+  pace_.set_max(options.concurrency);
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
   reconciliation_.drop_page();
@@ -85,14 +105,17 @@ void OwnedStore::set_options(const StoreOptions& options) {
   known_.set_options(options);
   known_.take_checksums_changed();
   context_.transport.configure(identity_.id, connection_of(options, traits().capabilities));
+  show_pace();
 }
 
 // What the store can do is found out when there is something to delete, or an upload has shown that it works; not before.
 bool OwnedStore::find_out(Time now) {
   const bool wanted = removal_.waiting() > 0 || std::exchange(upload_proved_, false);
   const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
-  if (known_.take_checksums_changed())
+  if (known_.take_checksums_changed()) {
     context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
+    show_pace();
+  }
   return ready;
 }
 
@@ -103,7 +126,8 @@ void OwnedStore::reload_ownership() {
 }
 
 bool OwnedStore::turn(Time now, Mood mood) {
-  bool progress = settle_results(now);
+  bool progress = send_again(now, mood == Mood::stopping || retired_);
+  progress |= settle_results(now);
   if (status_changed_) record_status();
   known_.record(context_.database);
   if (mood == Mood::stopping && is_quiet() && !health_.is_paused()) progress |= ownership_.close();
@@ -124,8 +148,13 @@ bool OwnedStore::turn(Time now, Mood mood) {
                        (reconciliation_.waits_to_ask(now) && health_.allowance(now, taken_.size() + sent_, 1) > 0);
   progress |= reconciliation_.turn(context_.database, now, may_ask);
   progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
+  look_after(now);
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
   context_.metrics.set_queue(identity_.name, static_cast<double>(taken_.size()));
+  if (breaker_shown_ != health_.breaker()) {
+    breaker_shown_ = health_.breaker();
+    context_.metrics.set_breaker(identity_.name, breaker_shown_);
+  }
   return progress;
 }
 
@@ -148,6 +177,11 @@ std::optional<OwnedStore::Time> OwnedStore::next_work() const {
   const Time now = steady_clock::now();
   if (now < usable_at_) return usable_at_;
   if (!results_.empty()) return results_since_ + settle_delay_max;
+  if (!again_.empty()) {
+    const auto first = std::min_element(again_.begin(), again_.end(),
+                                        [](const auto& a, const auto& b) { return a->again_at < b->again_at; });
+    return std::min((*first)->again_at, now + barrier_look_interval * (removal_.at_barrier() ? 1 : 10));
+  }
   if (removal_.at_barrier()) return now + barrier_look_interval;
   const auto marker = ownership_.next_turn(now, removal_.waiting() > 0, in_use_);
   if (health_.is_paused()) {
@@ -271,8 +305,10 @@ void OwnedStore::keep_fetching() {
 void OwnedStore::dispatch(Work work) {
   if (work.state == "reserved")
     expired_.push_back(work.key);
-  else if (work.state == "unlinked" || work.state == "deleting")
+  else if (work.state == "unlinked" || work.state == "deleting") {
+    work.alone = failed_among_others_.contains(work.key);
     removal_.add(std::move(work));
+  }
   else if (work.payload)
     uploads_.push_back(std::move(work));
   else
@@ -333,16 +369,111 @@ void OwnedStore::destroy(Transport::Build build, Transport::Done done) {
 
 void OwnedStore::submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done) {
   ++sent_;
+  transmit(std::make_shared<Sending>(Sending{mutating, destroying, std::move(build), std::move(done)}));
+}
+
+void OwnedStore::transmit(std::shared_ptr<Sending> sending) {
+  const Sending& what = *sending;
   context_.transport.submit(
-      identity_.id, mutating, std::move(build),
-      [this, done = std::move(done)](const HttpReply& reply) {
-        --sent_;
+      identity_.id, what.mutating, what.build,
+      [this, sending](const HttpReply& reply) {
         context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
         failure_reported_ = false;
         known_.saw_reply(reply);
-        done(reply);
+        adapt_pace(reply);
+        if (repeat_later(sending, reply)) return;
+        --sent_;
+        sending->done(reply);
       },
-      destroying);
+      what.destroying);
+}
+
+// A store that is paused is asked by probes alone, and one that fails much has used up its quota.
+bool OwnedStore::repeat_later(const std::shared_ptr<Sending>& sending, const HttpReply& reply) {
+  const Repeat repeat = repeat_of(reply, sending->mutating);
+  if (repeat == Repeat::no) {
+    if (reply.outcome == HttpReply::Outcome::replied && reply.status < 300)
+      quota_.refund(std::max(sending->tokens, RetryQuota::success_refund));
+    return false;
+  }
+  if (sending->tries >= request_tries_max || health_.is_paused() || retired_) return false;
+  if (failing_replies_ >= failing_replies_max) return false;  // an outage, by all appearance
+  const bool throttled = repeat == Repeat::throttled;
+  const unsigned cost = throttled ? RetryQuota::throttled_cost : RetryQuota::transient_cost;
+  if (!quota_.take(cost)) {
+    context_.metrics.count_skipped_repeat(identity_.name);
+    return false;
+  }
+  context_.metrics.count_repeat(identity_.name, throttled ? "throttled" : "transient");
+  const auto delay = retry_delay(throttled ? throttled_backoff : transient_backoff, sending->tries - 1,
+                                 classify(reply).retry_after, session_rng());
+  sending->tokens += cost;
+  ++sending->tries;
+  sending->last_reply = reply;
+  sending->again_at = steady_clock::now() + delay;
+  again_.push_back(sending);
+  return true;
+}
+
+// Sends what has waited long enough. Where nothing more may be sent, what came last is the end of it.
+bool OwnedStore::send_again(Time now, bool stopping) {
+  const bool give_up = stopping || health_.is_paused();
+  const auto ready = std::stable_partition(again_.begin(), again_.end(), [now, give_up](const auto& sending) {
+    return !give_up && sending->again_at > now;
+  });
+  const std::vector<std::shared_ptr<Sending>> due(ready, again_.end());
+  again_.erase(ready, again_.end());
+  for (const auto& sending : due) {
+    if (!give_up) {
+      transmit(sending);
+      continue;
+    }
+    --sent_;
+    failure_reported_ = false;
+    sending->done(sending->last_reply);
+  }
+  return !due.empty();
+}
+
+void OwnedStore::adapt_pace(const HttpReply& reply) {
+  if (reply.outcome == HttpReply::Outcome::replied && reply.status < 300) {
+    pace_.succeeded();
+    failing_replies_ = 0;
+  } else {
+    if (repeat_of(reply, false) != Repeat::no) failing_replies_ = std::min(failing_replies_ + 1, failing_replies_max);
+    if (classify(reply).klass == ErrorClass::throttled) pace_.throttled(steady_clock::now());
+  }
+  if (pace_.limit() == pace_known_) return;
+  if (pace_.limit() < pace_known_)
+    log::info("store.throttled", "the store throttles, so fewer requests run at once",
+              {{"store", identity_.name}, {"requests", pace_.limit()}});
+  show_pace();
+}
+
+void OwnedStore::show_pace() {
+  pace_known_ = pace_.limit();
+  context_.transport.set_concurrency(identity_.id, pace_known_);
+  context_.metrics.set_concurrency(identity_.name, pace_known_);
+}
+
+// What is stuck is found by whoever owns its store, and counted.
+void OwnedStore::look_after(Time now) {
+  if (now < next_look_after_) return;
+  next_look_after_ = now + look_after_interval;
+  const Rows rows = context_.database.query("SELECT what, label, number FROM objectlink.look_after($1, $2)", identity_.id,
+                                            identity_.epoch);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const std::string what = rows.string(row, 0);
+    const double number = rows.real(row, 2);
+    if (what != "requeued") {
+      context_.metrics.set_watched(identity_.name, what, rows.string(row, 1), number);
+    } else if (number > 0) {
+      context_.metrics.count_requeued(identity_.name, static_cast<std::uint64_t>(number));
+      log::warning("store.stuck", "objects without a due time were found and are due again",
+                   {{"store", identity_.name}, {"objects", static_cast<std::int64_t>(number)}});
+      fetch_now();
+    }
+  }
 }
 
 void OwnedStore::store_answered() {
@@ -389,6 +520,12 @@ void OwnedStore::settle(Result result) {
     upload_proved_ = true;
   }
   if (result.error) context_.metrics.count_error(identity_.name, to_string(result.error->klass));
+  if (result.outcome == Outcome::stored || result.outcome == Outcome::gone)
+    blame_.succeeded(kind_of(result.cause), steady_clock::now());
+  if (result.outcome != Outcome::retry && result.outcome != Outcome::unknown) {
+    blame_.forget(result.key);
+    failed_among_others_.erase(result.key);
+  }
   if (results_.empty()) results_since_ = steady_clock::now();
   results_.push_back(std::move(result));
 }
@@ -398,20 +535,54 @@ void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error
   result.error = error;
   result.put_unknown = error.outcome_unknown && std::string_view(cause) == "upload";
   const bool deleting = work.state == "deleting";
-  const bool own_fault = error.klass == ErrorClass::object || error.klass == ErrorClass::not_found;
-  if (own_fault) {
-    store_answered();
+  if (costs_an_attempt(work, cause, error)) {
     result.counted = true;
-    const bool spent = error.klass == ErrorClass::object || work.attempts + 1 >= work.max_attempts;
-    if (!deleting && spent) result.outcome = Outcome::failed;
+    if (work.attempts + 1 >= attempts_max(error, work.max_attempts)) result.outcome = Outcome::failed;
     result.retry_after =
         full_jitter(deleting ? undeleted_backoff : absent_backoff, static_cast<unsigned>(work.attempts), session_rng());
   } else {
     report_failure(error);
     result.retry_after = health_.retry_delay(error, steady_clock::now());
-    if (deleting && error.outcome_unknown) result.outcome = Outcome::unknown;
+    if (weight_of(error) == ErrorWeight::refused)
+      result.retry_after = std::max(
+          result.retry_after,
+          full_jitter(refused_backoff, static_cast<unsigned>(blame_.failures_of(work.key)), session_rng()));
   }
+  // It may be what makes others fail. Not when the store is in a hurry: many alone would be worse.
+  if (error.of_one_key && error.klass != ErrorClass::throttled && failed_among_others_.size() < failed_among_others_max)
+    failed_among_others_.insert(work.key);
+  result.delete_unknown = deleting && error.outcome_unknown;
+  if (result.delete_unknown && result.outcome == Outcome::retry) result.outcome = Outcome::unknown;
   settle(std::move(result));
+}
+
+bool OwnedStore::costs_an_attempt(const Work& work, const char* cause, const S3Error& error) {
+  const Time now = steady_clock::now();
+  const ErrorWeight weight = weight_of(error);
+  const WorkKind kind = kind_of(cause);
+  if (weight == ErrorWeight::final || weight == ErrorWeight::counted) {
+    store_answered();
+    if (error.klass == ErrorClass::not_found) blame_.succeeded(kind, now);
+    return true;
+  }
+  const Blame::Verdict verdict = blame_.failed(work.key, kind, weight, now);
+  if (verdict == Blame::Verdict::ask) consider_witness(now);
+  return verdict == Blame::Verdict::object;
+}
+
+// Nothing else has shown whether the store does this for anybody. Not of one that can't be reached, nor where nothing of ours may
+// be written.
+void OwnedStore::consider_witness(Time now) {
+  if (witness_asked_ || now < next_witness_ || retired_ || ownership_.is_fenced() || ownership_.is_suspect()) return;
+  witness_asked_ = true;
+  next_witness_ = now + witness_interval;
+  ask_witness(
+      *this, "store-" + std::to_string(identity_.id) + "-" + std::to_string(identity_.epoch),
+      [this](WorkKind kind) {
+        blame_.succeeded(kind, steady_clock::now());
+        store_answered();
+      },
+      [this] { witness_asked_ = false; });
 }
 
 void OwnedStore::report_failure(const S3Error& error) {

@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "blame.hpp"
 #include "config.hpp"
 #include "confirmed_deletion.hpp"
 #include "core/store_options.hpp"
@@ -18,8 +19,10 @@
 #include "known_store.hpp"
 #include "metrics.hpp"
 #include "ownership.hpp"
+#include "pace.hpp"
 #include "reconciliation.hpp"
 #include "remove.hpp"
+#include "repeat.hpp"
 #include "store_health.hpp"
 #include "transport.hpp"
 
@@ -104,12 +107,32 @@ class OwnedStore final : private Errand {
   void dispatch(Work work);
   bool start_uploads();
   bool find_out(Time now);
+  // A request of a job, and what it has met so far.
+  struct Sending {
+    bool mutating;
+    bool destroying;
+    Transport::Build build;
+    Transport::Done done;
+    unsigned tries = 1;
+    unsigned tokens = 0;  // that its repeats have cost
+    HttpReply last_reply = {};
+    Time again_at = {};
+  };
   void submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done);
+  void transmit(std::shared_ptr<Sending> sending);
+  bool repeat_later(const std::shared_ptr<Sending>& sending, const HttpReply& reply);
+  bool send_again(Time now, bool stopping);
+  void look_after(Time now);
+  void adapt_pace(const HttpReply& reply);
+  void show_pace();
+  void take_over_status();
+  void consider_witness(Time now);
   bool follow_ownership(Time now);
   void set_bounds();
   void show_state();
   void record_status();
   void check_brake(Time now);
+  bool costs_an_attempt(const Work& work, const char* cause, const S3Error& error);
   void report_failure(const S3Error& error);
   void explain_pause(const S3Error& error);
   void ask_why();
@@ -119,6 +142,7 @@ class OwnedStore final : private Errand {
   StoreOptions options_;
   const Time usable_at_;
   StoreHealth health_;
+  Blame blame_;
   Removal removal_;
   KnownStore known_;
   Ownership ownership_;
@@ -132,7 +156,17 @@ class OwnedStore final : private Errand {
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
   std::vector<Work> uploads_;              // wait for room to hold their content
   std::vector<std::string> expired_;       // reserved, due: go back as unlinked
-  std::size_t sent_ = 0;                   // requests whose completion has not come
+  std::size_t sent_ = 0;                   // requests whose completion has not come, those that wait to be repeated included
+  std::vector<std::shared_ptr<Sending>> again_;  // these
+  RetryQuota quota_;
+  unsigned failing_replies_ = 0;  // in a row
+  Time next_look_after_{};
+  Pace pace_{1};
+  unsigned pace_known_ = 0;               // to the transport
+  const char* breaker_shown_ = "";
+  std::unordered_set<std::string> failed_among_others_;
+  bool witness_asked_ = false;  // and has not ended
+  Time next_witness_{};
   bool failure_reported_ = false;          // of the reply that is being dealt with
   std::vector<Result> results_;
   Time results_since_{};  // when the first of them came

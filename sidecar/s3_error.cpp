@@ -147,6 +147,7 @@ constexpr FailureRule failure_rules[] = {
     {HttpFailure::connect, store, "ConnectFailed"},
     {HttpFailure::tls, store, "TlsFailed"},
     {HttpFailure::local, store, "LocalFailure"},
+    {HttpFailure::request, object, "RequestNotPossible"},
     {HttpFailure::too_late, transient, "NotSentInTime"},
     {HttpFailure::timeout, transient, "Timeout"},
     {HttpFailure::cut, transient, "ConnectionClosed"},
@@ -233,6 +234,12 @@ std::string_view to_string(ErrorClass klass) {
   return "unknown";
 }
 
+ErrorClass error_class_named(std::string_view name) {
+  for (const ErrorClass klass : {throttled, ErrorClass::clock, credentials, redirect, conflict, not_found, store, object})
+    if (to_string(klass) == name) return klass;
+  return transient;
+}
+
 std::string S3Error::describe() const {
   std::string out(to_string(klass));
   out.append(" ").append(code);
@@ -279,6 +286,7 @@ S3Error classify(const HttpReply& reply) {
 
 S3Error classify_code(std::string_view code, std::string_view message, const HttpReply& reply) {
   S3Error error = from_reply(reply);
+  error.of_one_key = true;
   const Verdict verdict = verdict_of(code, reply.status);
   error.klass = verdict.klass;
   error.outcome_unknown = verdict.outcome_unknown;

@@ -24,6 +24,7 @@ enum class ErrorClass {
   object,       // this object can never succeed as it is
 };
 std::string_view to_string(ErrorClass klass);
+ErrorClass error_class_named(std::string_view name);  // transient for one that is unknown
 
 struct S3Error {
   ErrorClass klass = ErrorClass::transient;
@@ -36,6 +37,7 @@ struct S3Error {
   bool outcome_unknown = false;
   std::optional<std::chrono::milliseconds> retry_after = {};
   std::optional<std::chrono::system_clock::time_point> server_time = {};  // of the Date header
+  bool of_one_key = false;  // it stands inside of a reply of success, about one key of several
   std::string region = {};                                                // the right one, with class redirect
 
   std::string describe() const;  // one line for logs and last_error: "throttled SlowDown (503): ... [request id]"

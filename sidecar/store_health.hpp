@@ -35,7 +35,12 @@ class StoreHealth {
     if (paused_until_) paused_until_ = now;
   }
 
+  // As the daemon before this one has left it: nothing but a probe is allowed at first.
+  void begin_paused(Time now) { paused_until_ = now; }
+
   bool is_paused() const { return paused_until_.has_value(); }
+  // A circuit breaker: open while paused, half open while one request finds out whether that is over.
+  const char* breaker() const { return !paused_until_ ? "closed" : probing_ ? "half_open" : "open"; }
   // How many requests may be started: none while paused, one to probe when the pause is over, any number when well.
   // in_flight: what was started and has not ended. Where one is allowed, the next failure counts as that of a probe.
   std::size_t allowance(Time now, std::size_t in_flight, std::size_t wanted);

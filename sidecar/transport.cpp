@@ -2,10 +2,20 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 
 namespace objectlink {
 
 using std::chrono::steady_clock;
+
+namespace {
+
+// The loop decides when a store is paused, but hears of failures later than they come. Until it has, what is queued for a store
+// that fails goes slowly, or most of it would be sent in vain.
+constexpr unsigned failures_max = 16;
+constexpr std::chrono::milliseconds slow_start_interval{100};
+
+}  // namespace
 
 // One store, in the transport's thread.
 struct Transport::Channel {
@@ -15,7 +25,15 @@ struct Transport::Channel {
   std::chrono::milliseconds clock_offset{0};
   Bounds bounds;
   std::size_t active = 0;
+  unsigned failures = 0;  // in a row
   std::deque<Request> queue;
+
+  steady_clock::time_point next_start{};  // after many failures
+
+  bool is_slowed() const { return failures >= failures_max; }
+  bool may_start(steady_clock::time_point now) const {
+    return is_slowed() ? active == 0 && now >= next_start : active < connection.concurrency;
+  }
 };
 
 namespace {
@@ -26,6 +44,15 @@ HttpReply not_sent(HttpFailure failure, std::string error) {
   reply.failure = failure;
   reply.error = std::move(error);
   return reply;
+}
+
+bool failed(const HttpReply& reply) {
+  return reply.outcome != HttpReply::Outcome::replied || reply.status >= 500 || reply.status == 429;
+}
+
+// Want of memory, for instance, is no fault of the request.
+HttpFailure fault_of(const std::exception& problem) {
+  return dynamic_cast<const std::invalid_argument*>(&problem) ? HttpFailure::request : HttpFailure::local;
 }
 
 constexpr std::chrono::milliseconds wait_max{1000};
@@ -83,6 +110,14 @@ void Transport::set_clock_offset(int store, std::chrono::milliseconds offset) {
   post([this, store, offset] { channels_.at(store)->clock_offset = offset; });
 }
 
+void Transport::set_concurrency(int store, std::size_t requests) {
+  post([this, store, requests] {
+    Channel& channel = *channels_.at(store);
+    channel.connection.concurrency = requests;
+    start_queued(channel);
+  });
+}
+
 void Transport::set_region(int store, std::string region) {
   post([this, store, region = std::move(region)] {
     if (auto& builder = channels_.at(store)->builder) builder->set_region(region);
@@ -108,7 +143,7 @@ void Transport::drop_queued(int store) {
 }
 
 void Transport::start_queued(Channel& channel) {
-  while (!channel.queue.empty() && channel.active < channel.connection.concurrency) {
+  while (!channel.queue.empty() && channel.may_start(steady_clock::now())) {
     Request request = std::move(channel.queue.front());
     channel.queue.pop_front();
     start(channel, std::move(request));
@@ -125,7 +160,7 @@ void Transport::start(Channel& channel, Request request) {
     http = request.build(*channel.builder,
                          {*credentials.credentials, std::chrono::system_clock::now() + channel.clock_offset});
   } catch (const std::exception& problem) {
-    return finish(std::move(request), not_sent(HttpFailure::local, problem.what()));
+    return finish(std::move(request), not_sent(fault_of(problem), problem.what()));
   }
   if (request.mutating) {
     const auto own =
@@ -137,12 +172,14 @@ void Transport::start(Channel& channel, Request request) {
   try {
     client_.start(std::move(http), [this, &channel, shared](HttpReply&& reply) {
       --channel.active;
+      channel.failures = failed(reply) ? std::min(channel.failures + 1, failures_max) : 0;
+      if (channel.is_slowed()) channel.next_start = steady_clock::now() + slow_start_interval;
       finish(std::move(*shared), std::move(reply));
       start_queued(channel);
     });
   } catch (const std::exception& problem) {
     --channel.active;
-    finish(std::move(*shared), not_sent(HttpFailure::local, problem.what()));
+    finish(std::move(*shared), not_sent(fault_of(problem), problem.what()));
   }
 }
 
@@ -165,7 +202,13 @@ void Transport::run() {
     for (auto& command : commands) command();
     const bool had_commands = !commands.empty();
     commands.clear();
-    client_.run(had_commands ? std::chrono::milliseconds{0} : wait_max);
+    bool slowed = false;
+    for (auto& [store, channel] : channels_) {
+      if (!channel->is_slowed() || channel->queue.empty()) continue;
+      start_queued(*channel);
+      slowed = slowed || !channel->queue.empty();
+    }
+    client_.run(had_commands ? std::chrono::milliseconds{0} : slowed ? slow_start_interval / 2 : wait_max);
   }
 }
 

@@ -67,6 +67,8 @@ class Transport {
   // What the store's Date header said, against our clock.
   void set_clock_offset(int store, std::chrono::milliseconds offset);
   void set_region(int store, std::string region);
+  // How many run at once, until configure() says otherwise.
+  void set_concurrency(int store, std::size_t requests);
 
   // Requests whose completion has not been called.
   std::size_t active() const { return active_; }

@@ -52,7 +52,11 @@ void verify(Errand& errand, Work work) {
           absent.code = "NoSuchKey";
           absent.message = "the store has no such object";
           absent.status = 404;
-          return errand.settle_error(*shared, "verify", absent);
+          if (shared->attempts + 1 < shared->max_attempts) return errand.settle_error(*shared, "verify", absent);
+          // Before it is given up: a bucket that was there a minute ago may have gone since.
+          return confirm_bucket(
+              errand, [&errand, shared, absent](const Sight&) { errand.settle_error(*shared, "verify", absent); },
+              [&errand, shared](const S3Error& error) { errand.settle_error(*shared, "verify", error); });
         }
         Result result = result_for(*shared, "verify", Outcome::stored);
         result.size = sight->size;

@@ -114,6 +114,7 @@ std::string to_json(const std::vector<Result>& results) {
     add("request_id", result.request_id);
     add("proof", result.proof);
     if (result.versions_left) item["versions_left"] = *result.versions_left;
+    if (result.delete_unknown) item["delete_unknown"] = true;
     if (result.put_unknown) item["put_unknown"] = true;
     if (result.error) {
       item["error_class"] = std::string(to_string(result.error->klass));

@@ -36,6 +36,7 @@ struct Work {
   std::optional<Sha256> sha256;
   std::string content_type;
   bool verified = false;  // it was proved to be there once
+  bool alone = false;     // deleting: it failed among others before
   bool issued = false;    // deleting: a request may have gone out before
   std::optional<Payload> payload;
 };
@@ -62,6 +63,7 @@ struct Result {
   bool counted = false;                       // the object's own fault: costs it an attempt
   std::string proof;                          // gone: how the store showed that it does not have the object
   std::optional<std::int64_t> versions_left;  // gone: versions under this key that are not ours and were kept
+  bool delete_unknown = false;                // a deletion was sent, and may still arrive
   bool put_unknown = false;  // an upload was sent, and nobody knows whether it has arrived or still may
 };
 

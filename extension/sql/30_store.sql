@@ -94,6 +94,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.store_settings() IS 'for the daemon: every store that has a foreign server, with its options';
 
+CREATE FUNCTION objectlink.store_status(p_store int, OUT status text, OUT error_class text, OUT error_code text, OUT error_message text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT s.status, s.error_class, s.error_code, s.error_message INTO status, error_class, error_code, error_message
+    FROM objectlink.store s WHERE s.id = p_store;
+END $$;
+COMMENT ON FUNCTION objectlink.store_status(int) IS 'for the owner of a store: whether the one before has left it paused, and why';
+
 CREATE FUNCTION objectlink.set_store_status(p_store int, p_epoch bigint, p_status text,
   p_class text, p_code text, p_message text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

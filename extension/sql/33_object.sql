@@ -35,6 +35,8 @@ CREATE TABLE objectlink.object (
   error_code    text,
   last_error    text,
   request_id    text,
+  failing_since timestamptz,
+  discarded_at  timestamptz,
   -- No foreign key to store: its row check would cost as much as the insert, and stores are never removed.
   CONSTRAINT object_pkey PRIMARY KEY (store_id, key),
   -- A request to delete it may be on its way: it will never again be said to be there.
@@ -72,6 +74,8 @@ COMMENT ON COLUMN objectlink.object.issued_at IS 'deleting: from here on a reque
 COMMENT ON COLUMN objectlink.object.issued_epoch IS 'deleting: the owner that issued it; another one must treat its outcome as unknown';
 COMMENT ON COLUMN objectlink.object.put_unknown_until IS 'until then an upload whose outcome nobody knows may still arrive, even if another one succeeded';
 COMMENT ON COLUMN objectlink.object.last_error IS 'what the last failed try said';
+COMMENT ON COLUMN objectlink.object.failing_since IS 'when the first of the tries failed that count in attempts; unlinked: a deletion was given up since it was last proved to be there, so a new link has to look';
+COMMENT ON COLUMN objectlink.object.discarded_at IS 'failed: when a person discarded its dead letter; if it failed again since, that counts anew';
 
 -- Content handed to put(), kept until the store has proved that it holds it.
 CREATE TABLE objectlink.payload (
@@ -102,9 +106,11 @@ CREATE TABLE objectlink.event (
   actor         name NOT NULL DEFAULT session_user,
   attempt       int,
   request_id    text,
-  detail        jsonb
+  detail        jsonb,
+  xid           xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 CREATE INDEX event_key ON objectlink.event (store_id, key, id);
 COMMENT ON TABLE objectlink.event IS 'every change of an object''s state: what, why, who, and the store''s request id';
 COMMENT ON COLUMN objectlink.event.cause IS 'why: link, unlink, put, upload, verify, delete...';
+COMMENT ON COLUMN objectlink.event.xid IS 'the transaction that wrote it: by it consumers see what has ended';
 COMMENT ON COLUMN objectlink.event.actor IS 'who caused it: the role whose transaction touched the row, or the daemon''s own';

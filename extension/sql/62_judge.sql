@@ -164,11 +164,11 @@ BEGIN
       -- Key by key: for "of this store, and any of these keys" a planner with old statistics reads the whole store.
       SELECT o.* FROM unnest(p_keys) AS k (key)
       CROSS JOIN LATERAL (SELECT i.key, i.state, i.verified_at, i.attachment_id, i.unlinked_at, i.keep_until, i.admin_hold, i.held_reason,
-                                 i.linked_by, i.issued_at
+                                 i.linked_by, i.issued_at, i.failing_since
                           FROM objectlink.object i WHERE i.store_id = p_store AND i.key = k.key OFFSET 0) AS o
     ), held AS MATERIALIZED (
       SELECT h.*, b.key IS NOT NULL AS known, b.state AS from_state, b.verified_at, b.attachment_id AS was_attachment_id, b.unlinked_at,
-             b.keep_until AS was_keep_until, b.admin_hold, b.held_reason AS was_held_reason, b.linked_by AS was_linked_by, b.issued_at,
+             b.keep_until AS was_keep_until, b.admin_hold, b.held_reason AS was_held_reason, b.linked_by AS was_linked_by, b.issued_at, b.failing_since,
              -- A column that could not be asked may hold the key: without an unlink, believe the link.
              w.linked,
              -- Due for deletion is only what a row has unlinked. What is unlinked already was so before the drop.
@@ -195,7 +195,7 @@ BEGIN
              coalesce(h.from_state = 'unlinked' AND (h.touched).unlink AND h.hold IS NULL
                       AND h.was_held_reason = objectlink.vanished_reason(), false) AS told
       FROM held h
-      CROSS JOIN LATERAL (SELECT objectlink.next_state(h.from_state, h.linked, h.touched, h.verified_at IS NOT NULL, h.hold IS NOT NULL) AS to_state) s
+      CROSS JOIN LATERAL (SELECT objectlink.next_state(h.from_state, h.linked, h.touched, h.verified_at IS NOT NULL AND h.failing_since IS NULL, h.hold IS NOT NULL) AS to_state) s
     ), outcome AS (
       SELECT n.*,
              CASE WHEN n.to_state = 'unlinked'

@@ -4,7 +4,7 @@
 -- Outcomes that the daemon reports:
 --   stored    the store's reply showed the object (size, and digest where it gives one)
 --   retry     look again at retry_ms from now; counted: it was the object's own fault
---   failed    given up
+--   failed    given up: a dead letter. An object that was to be deleted is unlinked again, and not due
 --   gone      the store confirmed that it does not have the object
 --   unknown   a request to delete went out and no reply came back: it may still arrive
 CREATE FUNCTION objectlink.note_late_uploads(p_store int, p_results json, p_unclean_at timestamptz) RETURNS void
@@ -51,7 +51,7 @@ BEGIN
     SELECT p_store AS store_id, r.* FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
       content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean,
-      proof text, versions_left bigint)
+      proof text, versions_left bigint, delete_unknown boolean)
     -- In order: neighbours in the index are then looked up, and written, together.
     ORDER BY r.key COLLATE "C"
   ), removed AS (
@@ -62,11 +62,16 @@ BEGIN
       CASE WHEN o.put_unknown_until > clock_timestamp() THEN o.put_unknown_until END AS watched_until, o AS was
   ), updated AS (
     UPDATE objectlink.object o
-    SET state = CASE WHEN r.outcome IN ('stored', 'failed') THEN r.outcome ELSE o.state END,
+    SET state = CASE WHEN r.outcome = 'failed' AND r.state = 'deleting' AND o.issued_at IS NOT NULL THEN 'unlinked'
+                     WHEN r.outcome IN ('stored', 'failed') THEN r.outcome ELSE o.state END,
         since = CASE WHEN r.outcome IN ('stored', 'failed') THEN clock_timestamp() ELSE o.since END,
         attempts = CASE WHEN r.outcome = 'stored' THEN 0 WHEN r.counted THEN o.attempts + 1 ELSE o.attempts END,
         due_at = CASE WHEN r.outcome IN ('retry', 'unknown') THEN clock_timestamp() + r.retry_ms * interval '1 ms' END,
         verified_at = CASE WHEN r.outcome = 'stored' THEN clock_timestamp() ELSE o.verified_at END,
+        failing_since = CASE WHEN r.outcome = 'stored' THEN NULL
+                             WHEN r.counted OR r.outcome = 'failed' THEN coalesce(CASE WHEN r.attempts > 0 THEN o.failing_since END, clock_timestamp())
+                             ELSE o.failing_since END,
+        issued_at = CASE WHEN r.outcome = 'failed' THEN NULL ELSE o.issued_at END,
         size = coalesce(r.size, o.size), etag = coalesce(r.etag, o.etag), version_id = coalesce(r.version_id, o.version_id),
         sha256 = coalesce(decode(r.sha256, 'hex'), o.sha256), content_type = coalesce(r.content_type, o.content_type),
         request_id = r.request_id, error_class = r.error_class, error_code = r.error_code, last_error = r.message
@@ -82,14 +87,14 @@ BEGIN
   ), unmarked AS (
     DELETE FROM objectlink.condemned c USING acted a
     WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key)
-      AND a.outcome = 'gone' AND a.issued_epoch = p_epoch AND c.release_after IS NULL
+      AND (a.outcome = 'gone' OR a.outcome = 'failed' AND a.state = 'deleting' AND a.delete_unknown IS NOT TRUE) AND a.issued_epoch = p_epoch AND c.release_after IS NULL
       AND a.watched_until IS NULL
   ), marked AS (
     -- A request whose reply nobody saw may still arrive: its key stays refused until it can't any more,
     -- or it would destroy a successor of the same name.
     UPDATE objectlink.condemned c
     SET release_after = greatest(c.release_after, a.watched_until,
-          CASE WHEN a.outcome = 'unknown' OR (a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL)
+          CASE WHEN a.outcome = 'unknown' OR a.delete_unknown OR (a.issued_epoch IS DISTINCT FROM p_epoch AND (c.release_after IS NULL OR a.outcome = 'failed'))
                THEN clock_timestamp() + objectlink.signature_window() END),
         -- Or, if that request was an upload, bring the object back.
         watched = a.watched_until IS NOT NULL,
@@ -97,11 +102,13 @@ BEGIN
         attachment_id = a.attachment_id
     FROM acted a
     WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, a.key)
-      AND (a.outcome = 'unknown' OR (a.outcome = 'gone' AND (a.watched_until IS NOT NULL
+      AND (a.outcome = 'unknown' OR a.outcome = 'failed' AND a.state = 'deleting' AND (a.delete_unknown OR a.issued_epoch IS DISTINCT FROM p_epoch)
+           OR (a.outcome = 'gone' AND (a.watched_until IS NOT NULL
                                                              OR a.issued_epoch IS DISTINCT FROM p_epoch AND c.release_after IS NULL)))
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, attempt, request_id, detail)
-    SELECT p_store, a.key, a.state, a.to_state, a.cause, a.attachment_id, a.attempts + 1, a.request_id,
+    SELECT p_store, a.key, a.state, a.to_state, CASE WHEN a.to_state = 'unlinked' THEN 'delete given up' ELSE a.cause END, a.attachment_id,
+           a.attempts + 1, a.request_id,
            nullif(jsonb_strip_nulls(jsonb_build_object('class', a.error_class, 'code', a.error_code, 'message', a.message,
              'proof', a.proof, 'versions_left', nullif(a.versions_left, 0),
              'watched_until', a.watched_until)), '{}')

@@ -143,8 +143,9 @@ BEGIN
 
   WITH back AS (
     UPDATE objectlink.object o
-    SET state = CASE WHEN o.verified_at IS NOT NULL THEN 'stored' ELSE 'pending' END, since = clock_timestamp(), attempts = 0,
-        due_at = CASE WHEN o.verified_at IS NULL THEN clock_timestamp() END, last_error = NULL, held_reason = NULL
+    -- After a deletion that was given up, nobody knows whether it is still there.
+    SET state = CASE WHEN o.verified_at IS NOT NULL AND o.failing_since IS NULL THEN 'stored' ELSE 'pending' END, since = clock_timestamp(), attempts = 0,
+        due_at = CASE WHEN o.verified_at IS NULL OR o.failing_since IS NOT NULL THEN clock_timestamp() END, last_error = NULL, held_reason = NULL
     FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_linked) k OFFSET 0) w
     WHERE o.store_id = w.store_id AND o.key = w.key
     RETURNING o.key, o.state, o.attachment_id

@@ -83,7 +83,9 @@ SELECT s.name AS store,
        coalesce((SELECT m.fenced_at FROM objectlink.marker m WHERE m.store_id = s.id), s.braked_at, s.status_since) AS status_since,
        coalesce((SELECT m.fence FROM objectlink.marker m WHERE m.store_id = s.id), s.error_code) AS error_code,
        coalesce((SELECT objectlink.fence_text(m.fence) || ' ' || objectlink.fence_advice(m.fence) FROM objectlink.marker m WHERE m.store_id = s.id),
-                s.brake_reason, s.error_message) AS error_message
+                s.brake_reason, s.error_message) AS error_message,
+       CASE s.status WHEN 'ok' THEN 'closed' ELSE 'open' END AS breaker, s.status_since AS breaker_since,
+       (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = s.id) AS dead_letters
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
   (SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE')

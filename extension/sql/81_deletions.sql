@@ -2,7 +2,8 @@
 
 CREATE VIEW objectlink.deletions WITH (security_barrier) AS
 SELECT s.name AS store, o.key, objectlink.storage_ref(s.name::text, o.key) AS ref, o.state, o.size, o.due_at, o.since,
-       coalesce(o.admin_hold, o.held_reason, s.hold_reason, CASE WHEN s.braked_at IS NOT NULL THEN 'braked: ' || s.brake_reason END) AS held_reason,
+       coalesce(o.admin_hold, o.held_reason, s.hold_reason, CASE WHEN s.braked_at IS NOT NULL THEN 'braked: ' || s.brake_reason END,
+                CASE WHEN o.state = 'unlinked' AND o.due_at IS NULL THEN 'given up: ' || o.error_code END) AS held_reason,
        o.last_error, o.attachment_id, a.relation, a.column_name
 FROM objectlink.object o
 JOIN objectlink.store s ON s.id = o.store_id

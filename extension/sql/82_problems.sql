@@ -44,7 +44,7 @@ SELECT 'note' AS severity, s.name AS store, 'objects held' AS what,
        format('%s objects: %s', h.count, h.reason) AS detail, NULL::timestamptz AS since,
        format('if they may go: SELECT objectlink.release_deletions(%L, held_reason => %L)', s.name, h.reason) AS remedy
 FROM (SELECT o.store_id, o.held_reason AS reason, count(*) FROM objectlink.object o
-      WHERE o.held_reason IS NOT NULL AND o.held_reason <> objectlink.keep_text() GROUP BY 1, 2
+      WHERE o.held_reason IS NOT NULL AND o.held_reason <> objectlink.keep_text() AND o.held_reason <> objectlink.discarded_text() GROUP BY 1, 2
       UNION ALL SELECT o.store_id, o.admin_hold, count(*) FROM objectlink.object o
       WHERE o.admin_hold IS NOT NULL AND o.state = 'unlinked' GROUP BY 1, 2) h
 JOIN objectlink.store s ON s.id = h.store_id;
@@ -52,17 +52,34 @@ JOIN objectlink.store s ON s.id = h.store_id;
 CREATE VIEW objectlink.problem_object AS
 SELECT CASE o.kind WHEN 'deletions wait' THEN 'warning' ELSE 'error' END AS severity, s.name AS store, o.kind AS what,
        format('%s objects; one of them: %s: %s', o.count, o.key, o.reason) AS detail, o.since,
-       CASE o.kind WHEN 'objects failed' THEN 'see objectlink.objects; link them again once the cause is gone'
-                   WHEN 'deletions wait' THEN 'end the transactions that block them; the daemon tries again by itself'
+       CASE o.kind WHEN 'deletions wait' THEN 'end the transactions that block them; the daemon tries again by itself'
                    WHEN 'deletions refused' THEN 'see objectlink.deletions; mend the rights in the store, the daemon tries again by itself'
                    ELSE 'see objectlink.objects' END AS remedy
 FROM (SELECT i.store_id,
              CASE i.state WHEN 'unlinked' THEN 'deletions wait' WHEN 'deleting' THEN 'deletions refused' ELSE 'objects ' || i.state END AS kind,
              count(*), min(i.since) AS since, min(i.key) AS key, (array_agg(i.last_error ORDER BY i.key))[1] AS reason
       FROM objectlink.object i
-      WHERE i.state IN ('failed', 'missing', 'corrupt') OR i.state = 'unlinked' AND i.last_error IS NOT NULL OR i.state = 'deleting' AND i.attempts > 0
+      WHERE i.state IN ('missing', 'corrupt') OR i.state = 'unlinked' AND i.last_error IS NOT NULL AND i.due_at IS NOT NULL OR i.state = 'deleting' AND i.attempts > 0
       GROUP BY 1, 2) o
 JOIN objectlink.store s ON s.id = o.store_id;
+
+-- Read from the registry's own index of trouble, as all of these.
+CREATE VIEW objectlink.problem_dead_letter AS
+SELECT 'error' AS severity, d.store, 'dead letters' AS what,
+       format('%s of operation %s; one of them: %s: %s', d.count, d.operation, d.example_key, d.example_message) AS detail, d.oldest AS since,
+       format('see objectlink.dead_letters; once the cause is gone: SELECT objectlink.retry_dead_letters(%L, operation => %L, error_code => %L), or discard_dead_letters',
+              d.store, d.operation, d.error_code) AS remedy
+FROM (SELECT l.store, l.operation, l.error_code, count(*), min(l.first_failed_at) AS oldest, min(l.key) AS example_key,
+             (array_agg(l.message ORDER BY l.key))[1] AS example_message
+      FROM objectlink.dead_letter l GROUP BY 1, 2, 3) d;
+
+-- Of stores that are well: of the others it is known why.
+CREATE VIEW objectlink.problem_stuck AS
+SELECT 'warning' AS severity, s.name AS store, 'work stuck' AS what,
+       format('%s objects %s; the oldest: %s', w.count, w.state, w.example_key) AS detail, w.since,
+       'see objectlink.stuck; the daemon looks at it by itself' AS remedy
+FROM objectlink.stuck w JOIN objectlink.store s ON s.name = w.store
+WHERE w.reason IS NULL AND NOT objectlink.is_fenced(s.id) AND w.last_error IS NULL;
 
 CREATE VIEW objectlink.problem_column AS
 SELECT CASE WHEN f.far IS NULL THEN 'warning' ELSE 'error' END AS severity, c.store,
@@ -120,9 +137,11 @@ FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_walk
       UNION ALL SELECT * FROM objectlink.problem_row
       UNION ALL SELECT * FROM objectlink.problem_status_column
-      UNION ALL SELECT * FROM objectlink.problem_object
       UNION ALL SELECT * FROM objectlink.problem_finding
       UNION ALL SELECT * FROM objectlink.problem_run
+      UNION ALL SELECT * FROM objectlink.problem_dead_letter
+      UNION ALL SELECT * FROM objectlink.problem_object
+      UNION ALL SELECT * FROM objectlink.problem_stuck
       UNION ALL SELECT * FROM objectlink.problem_held) p
 ORDER BY array_position('{error,warning,note}'::text[], p.severity), p.store, p.what, p.detail;
 COMMENT ON VIEW objectlink.problems IS 'everything that needs a person, worst first, each with what mends it; shown to readers and admins';
@@ -132,7 +151,9 @@ COMMENT ON VIEW objectlink.problem_stopped IS 'problems: stores whose deletions 
 COMMENT ON VIEW objectlink.problem_paused IS 'problems: stores that the daemon does not ask for the time being';
 COMMENT ON VIEW objectlink.problem_server IS 'problems: stores without a server, or with one that lacks an option';
 COMMENT ON VIEW objectlink.problem_held IS 'problems: objects that wait for somebody to release them';
-COMMENT ON VIEW objectlink.problem_object IS 'problems: objects that were given up, and deletions that do not get on';
+COMMENT ON VIEW objectlink.problem_object IS 'problems: objects that are not as they should be, and deletions that do not get on';
+COMMENT ON VIEW objectlink.problem_dead_letter IS 'problems: work that was given up, by cause';
+COMMENT ON VIEW objectlink.problem_stuck IS 'problems: work that does not get on, and nobody has said why';
 COMMENT ON VIEW objectlink.problem_column IS 'problems: columns that can''t be asked, or only by reading the whole table';
 COMMENT ON VIEW objectlink.problem_walk IS 'problems: walks over rows or objects that do not get on';
 COMMENT ON VIEW objectlink.problem_lock IS 'problems: advisory locks of daemons that somebody else holds';

@@ -6,7 +6,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT array_agg(p.oid::regprocedure ORDER BY p.oid)
   FROM pg_proc p
   WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
-    WHEN 'daemon' THEN ARRAY['store_settings', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
+    WHEN 'daemon' THEN ARRAY['store_settings', 'store_status', 'look_after', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
@@ -18,7 +18,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
       'resolve', 'resolve_all',
-      'complete_keep_triggers', 'restore_rows']
+      'complete_keep_triggers', 'restore_rows',
+      'retry_dead_letters', 'discard_dead_letters', 'create_consumer', 'drop_consumer', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -39,8 +40,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
       'deletions_to_confirm_max', 'is_own_row',
       'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
-      'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded']
-    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run']
+      'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
+      'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'event_retention']
+    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run',
+      'discarded_text', 'read_events', 'ack_events']
     END)
 $$;
 COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';
@@ -100,4 +103,5 @@ END $$;
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
-  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.findings TO PUBLIC;
+  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.findings,
+  objectlink.dead_letters, objectlink.failures_by_cause, objectlink.waiting, objectlink.stuck TO PUBLIC;

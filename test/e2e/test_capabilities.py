@@ -157,10 +157,12 @@ def test_what_somebody_stored_over_ours_is_not_deleted(documents, daemon, bucket
     assert bool(proxy.operations(method="POST", query="^delete")) == (together and count > 1)
     assert bucket.get(keys[0]) == b"theirs"
     left = "SELECT key, state, error_class FROM objectlink.objects"
-    eventually(lambda: documents.pg.run(left) == [(keys[0], "deleting", "object")])
+    eventually(lambda: documents.pg.run(left) == [(keys[0], "unlinked", "object")])
     assert documents.pg.value("SELECT status FROM objectlink.consistency") == "ok"
-    # Once it is gone, so is ours.
+    # It is a dead letter, and not tried again; once it is gone, so is ours.
+    assert documents.pg.run("SELECT key, operation, error_code FROM objectlink.dead_letters") == [(keys[0], "delete", "ObjectReplaced")]
     bucket.delete(keys[0])
+    assert documents.pg.value("SELECT objectlink.retry_dead_letters('docs')") == 1
     documents.sync()
     documents.assert_in_step()
 

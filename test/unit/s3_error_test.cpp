@@ -149,6 +149,7 @@ TEST(S3Error, WithoutAReplyTheFailureSpeaks) {
       {Outcome::not_sent, HttpFailure::connect, ErrorClass::store},
       {Outcome::not_sent, HttpFailure::tls, ErrorClass::store},
       {Outcome::not_sent, HttpFailure::local, ErrorClass::store},
+      {Outcome::not_sent, HttpFailure::request, ErrorClass::object},
       {Outcome::not_sent, HttpFailure::too_late, ErrorClass::transient},
       {Outcome::unknown, HttpFailure::timeout, ErrorClass::transient},
       {Outcome::unknown, HttpFailure::cut, ErrorClass::transient},

@@ -454,7 +454,7 @@ TEST_F(TransportTest, ARequestThatCannotBeBuiltIsAReply) {
   for (int i = 0; i < 3; ++i) {  // more than its concurrency: none may be lost
     const HttpReply reply = exchange(1, true, remove(""));
     EXPECT_EQ(reply.outcome, HttpOutcome::not_sent);
-    EXPECT_EQ(reply.failure, HttpFailure::local);
+    EXPECT_EQ(reply.failure, HttpFailure::request);
     EXPECT_EQ(reply.error, "empty key");
   }
   EXPECT_EQ(exchange(1, true, remove()).status, 200);
@@ -471,7 +471,7 @@ TEST_F(TransportTest, ARequestThatCannotBeSentIsAReply) {
   for (int i = 0; i < 3; ++i) {
     const HttpReply reply = exchange(1, false, broken);
     EXPECT_EQ(reply.outcome, HttpOutcome::not_sent);
-    EXPECT_EQ(reply.failure, HttpFailure::local);
+    EXPECT_EQ(reply.failure, HttpFailure::request);
     EXPECT_THAT(reply.error, HasSubstr("would break the message"));
   }
   EXPECT_EQ(exchange(1, false, head()).status, 200);

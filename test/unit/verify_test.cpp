@@ -21,6 +21,7 @@ Work pending(std::string key = "a b") {
   work.key = std::move(key);
   work.state = "pending";
   work.attempts = 2;
+  work.max_attempts = 10;
   return work;
 }
 
@@ -73,6 +74,21 @@ TEST(Verify, AnEmptyObjectIsThere) {
   verify(errand, pending());
   errand.run();
   EXPECT_EQ(errand.result().size, 0);
+}
+
+TEST(Verify, BeforeAnObjectIsGivenUpItsBucketIsLookedAtOnceMore) {
+  for (const bool there : {true, false}) {
+    ScriptedErrand errand;
+    errand.bucket_known = true;
+    Work last = pending();
+    last.max_attempts = last.attempts + 1;
+    errand.answer(replied(404));
+    errand.answer(replied(there ? 200 : 404));
+    verify(errand, last);
+    errand.run();
+    EXPECT_THAT(errand.transcript(), ElementsAre(head_line, bucket_line));
+    EXPECT_EQ(errand.failure().error.klass == ErrorClass::not_found && errand.failure().error.code == "NoSuchKey", there);
+  }
 }
 
 TEST(Verify, AMissingObjectInAKnownBucketIsMissing) {

@@ -1,0 +1,81 @@
+-- Stuck work: objects that are on their way for longer than they should. Whoever owns a store looks after it, so there is no one
+-- rescuer whose absence nobody would notice; and whoever has no owner is taken over by any daemon.
+
+CREATE FUNCTION objectlink.stuck_after() RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT interval '10 minutes' $$;
+COMMENT ON FUNCTION objectlink.stuck_after() IS 'objects that are on their way for longer than this are in view stuck';
+CREATE FUNCTION objectlink.requeued_max() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1000 $$;
+COMMENT ON FUNCTION objectlink.requeued_max() IS 'stuck objects that one look makes due again';
+
+-- Since when an object waits for the daemon; NULL: it does not. What its retention keeps does not wait before that is over.
+CREATE FUNCTION objectlink.waiting_since(p_state text, p_since timestamptz, p_due_at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN CASE WHEN p_state IN ('pending', 'deleting') THEN p_since
+              WHEN p_state IN ('unlinked', 'reserved') AND p_due_at IS NOT NULL THEN greatest(p_since, p_due_at) END;
+COMMENT ON FUNCTION objectlink.waiting_since(text, timestamptz, timestamptz) IS 'since when an object in this state waits for the daemon; NULL: it does not';
+
+-- What is on its way has a due time, and not a far one: the longest pause between two tries is 10 minutes. Without one nobody
+-- would ever look at it again. Nothing here makes such rows; a defect, a hand in the tables, or a clock that was set could.
+CREATE INDEX object_stranded ON objectlink.object (store_id) WHERE due_at IS NULL AND state IN ('pending', 'deleting', 'reserved');
+
+CREATE FUNCTION objectlink.look_after(p_store int, p_epoch bigint)
+RETURNS TABLE (what text, label text, number double precision)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_keys text[];
+  v_requeued int := 0;
+BEGIN
+  PERFORM objectlink.assert_owner(p_store, p_epoch);
+  v_keys := ARRAY(SELECT k.key FROM (
+      (SELECT o.key FROM objectlink.object o
+       WHERE o.store_id = p_store AND o.due_at IS NULL AND o.state IN ('pending', 'deleting', 'reserved') AND o.since < v_now - objectlink.stuck_after()
+       LIMIT objectlink.requeued_max())
+      UNION ALL
+      -- A reservation may be due only tomorrow.
+      (SELECT o.key FROM objectlink.object o
+       WHERE o.store_id = p_store AND o.due_at > v_now + 2 * objectlink.stuck_after() AND o.state IN ('pending', 'deleting')
+       LIMIT objectlink.requeued_max())) AS k
+    ORDER BY k.key COLLATE "C" LIMIT objectlink.requeued_max());
+  IF cardinality(v_keys) > 0 THEN
+    PERFORM FROM unnest(v_keys) AS w (key)
+      CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.key = w.key FOR UPDATE) AS locked;
+    WITH changed AS (
+      UPDATE objectlink.object o SET due_at = v_now
+      FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_keys) k OFFSET 0) w
+      WHERE o.store_id = w.store_id AND o.key = w.key AND o.state IN ('pending', 'deleting', 'reserved')
+        AND (o.due_at IS NULL OR o.due_at > v_now + 2 * objectlink.stuck_after() AND o.state <> 'reserved')
+      RETURNING o.key, o.state, o.attachment_id
+    ), logged AS (
+      INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
+      SELECT p_store, c.key, 'stuck', c.attachment_id, jsonb_build_object('state', c.state, 'done', 'made due again') FROM changed c RETURNING 1
+    )
+    SELECT count(*) INTO v_requeued FROM logged;
+  END IF;
+  IF objectlink.event_retention() IS NOT NULL THEN
+    PERFORM objectlink.purge_events(v_now - objectlink.event_retention(), objectlink.expired_at_once());
+  END IF;
+  RETURN QUERY SELECT 'requeued', NULL, v_requeued::double precision;
+  -- What has a due time, is over, and entered its state long ago.
+  RETURN QUERY
+    SELECT 'stuck', s.state, (SELECT count(*)::double precision FROM objectlink.object o
+                              WHERE o.store_id = p_store AND o.due_at IS NOT NULL AND o.state <> 'unlinked' AND o.state = s.state
+                                AND objectlink.waiting_since(o.state, o.since, o.due_at) < v_now - objectlink.stuck_after())
+    FROM unnest('{pending,deleting,reserved}'::text[]) AS s (state)
+    UNION ALL
+    SELECT 'stuck', 'unlinked', (SELECT count(*) FROM objectlink.object o
+                                 WHERE o.store_id = p_store AND o.state = 'unlinked' AND o.due_at < v_now - objectlink.stuck_after()
+                                   AND NOT objectlink.deletions_stopped(p_store))
+    UNION ALL
+    SELECT 'oldest', NULL, (SELECT coalesce(extract(epoch FROM v_now - min(o.since)), 0) FROM objectlink.object o
+                            WHERE o.store_id = p_store AND o.due_at IS NOT NULL AND o.state <> 'unlinked' AND o.state IN ('pending', 'deleting'))
+    UNION ALL
+    SELECT 'dead', p.operation, (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = p_store AND d.operation = p.operation)
+    FROM unnest('{upload,verify,delete}'::text[]) AS p (operation)
+    UNION ALL
+    SELECT 'trouble', s.state, (SELECT count(*) FROM objectlink.object o WHERE o.store_id = p_store AND o.state = s.state)
+    FROM unnest('{missing,corrupt}'::text[]) AS s (state);
+END $$;
+COMMENT ON FUNCTION objectlink.look_after(int, bigint) IS 'for the owner of a store: makes due again what is stuck without a due time, deletes events whose retention is over, and counts what waits, what was given up and what is wrong';

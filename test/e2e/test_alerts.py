@@ -1,0 +1,70 @@
+"""Goal: each alert rule asks for numbers that a daemon really shows, with labels and words that it really uses.
+Method: make a daemon show each metric, then read the rules and look each name, label and value up.
+"""
+import re
+
+import pytest
+
+from harness.sandbox import ROOT
+from harness.waiting import eventually
+
+RULES = (ROOT / "docs" / "objectlink-alerts.yml").read_text()
+
+
+def expressions():
+    return re.findall(r"- alert: (\w+)\n\s+expr: (.*?)\n\s+(?:for|labels):", RULES, re.S)
+
+
+@pytest.fixture
+def shown(documents, proxy, daemon):
+    """What /metrics says after uploads, deletions, errors, throttling, a dead letter and a store that was down."""
+    pg = documents.pg
+    proxy.answer(400, code="EntityTooLarge", method="PUT", path="huge", times=None)
+    proxy.answer(503, code="SlowDown", method="HEAD", times=1)
+    documents.put(["huge", "chosen"])
+    documents.sync()
+    documents.delete(documents.put_fresh(2) + ["chosen"])
+    documents.sync()
+    pg.run("UPDATE objectlink.object SET state = 'pending', due_at = NULL, since = now() - interval '1 hour' WHERE key = 'huge'")
+    proxy.answer(503, code="SlowDown", times=None)
+    documents.put_fresh(60)
+    eventually(lambda: pg.run("SELECT 1 FROM objectlink.consistency WHERE breaker = 'open'"))
+    proxy.clear()
+    eventually(lambda: daemon.metric("objectlink_requeued_objects_total") == 1)
+    documents.sync()
+    return daemon.http("/metrics")[1]
+
+
+# Only when hundreds of repeats have failed.
+RARE = {"objectlink_request_retries_denied_total"}
+
+
+def test_every_rule_asks_for_what_is_shown(shown):
+    found = expressions()
+    assert len(found) == RULES.count("- alert:") >= 12
+    names = {name for _, expression in found for name in re.findall(r"objectlink_\w+", expression)}
+    assert {name for name in names if f"\n{name}{{" not in shown and f"\n{name} " not in shown} <= RARE
+    assert names & RARE <= set(re.findall(r"objectlink_\w+", (ROOT / "docs" / "daemon.md").read_text()))
+    for alert, expression in found:
+        for name, labels in re.findall(r"(objectlink_\w+)\{(.*?)\}", expression):
+            samples = [line for line in shown.splitlines() if line.startswith(name + "{")]
+            for label, comparison, words in re.findall(r'(\w+)(=~?)"(.*?)"', labels):
+                values = {value for line in samples for value in re.findall(rf'\b{label}="(.*?)"', line)}
+                assert values, (alert, name, label)
+                if comparison == "=":
+                    assert words in values, (alert, name, label, words, values)
+
+
+@pytest.mark.parametrize("wanted", ["upload", "delete", "dead_letters", "inconsistent", "stuck", "store_breaker", "store_state", "oldest"])
+def test_each_demand_has_a_rule(wanted):
+    """Failure rates of uploads and deletions, what was given up, the state of consistency, stuck work, unusable stores."""
+    assert any(wanted in expression for _, expression in expressions())
+
+
+def test_an_alert_of_dead_letters_is_over_when_they_are(documents, proxy, daemon):
+    rule = proxy.answer(400, code="EntityTooLarge", method="PUT", path="huge", times=None)
+    documents.put(["huge"])
+    eventually(lambda: daemon.metric("objectlink_dead_letters", store="docs", operation="upload") == 1, 60)
+    proxy.remove(rule)
+    documents.pg.run("SELECT objectlink.retry_dead_letters()")
+    eventually(lambda: daemon.metric("objectlink_dead_letters", store="docs", operation="upload") == 0, 60)
