@@ -86,6 +86,18 @@ SELECT key, generation FROM objectlink.row_work;
 UPDATE objectlink.object SET state = 'missing' WHERE key = '1';
 SELECT daemon.work_on_rows();
 SELECT id, status FROM document WHERE id = 1;
+-- nor is one forgotten that comes while the row is being written
+CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  UPDATE objectlink.object SET state = 'missing' WHERE key = '1' AND state = 'stored';
+  IF FOUND THEN PERFORM objectlink.queue_row_work(daemon.store_id('docs'), '{1}'); END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER meanwhile BEFORE UPDATE ON document FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION meanwhile();
+UPDATE objectlink.object SET state = 'stored' WHERE key = '1';
+SELECT objectlink.queue_row_work(daemon.store_id('docs'), '{1}');
+SELECT daemon.work_on_rows();
+SELECT d.status, o.state FROM document d, objectlink.object o WHERE d.id = 1 AND o.key = '1';
+DROP TRIGGER meanwhile ON document;
 -- A word that is null is not written
 UPDATE objectlink.row_policy SET status_map = status_map || '{"pending": null}';
 SELECT objectlink.append_outbox('L', 's3://docs/1', attachment_id) FROM objectlink.row_policy;
@@ -251,7 +263,7 @@ RESET SESSION AUTHORIZATION;
 
 SET client_min_messages = warning;
 DROP TABLE part, part_2, parent, child, theirs, related, hanging CASCADE;
-DROP FUNCTION touch, refuse, dawdle, check_late, seize;
+DROP FUNCTION touch, refuse, meanwhile, dawdle, check_late, seize;
 DROP TYPE document_status;
 DROP OWNED BY objectlink_test_owner;
 DROP ROLE objectlink_test_owner;

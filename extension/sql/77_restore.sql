@@ -130,7 +130,12 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN
   -- Locked: what is found holds until the rows are there.
   PERFORM FROM objectlink.object o WHERE o.store_id = p_store AND o.key = p_key AND o.state = 'unlinked' AND o.due_at IS NULL FOR UPDATE;
-  RETURN FOUND;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- Linked anew, and not applied yet: somebody has decided what its row is.
+  RETURN NOT EXISTS (SELECT FROM objectlink.outbox b WHERE b.op IN ('L', 'P')
+    AND b.ref OPERATOR(pg_catalog.=) objectlink.storage_ref((SELECT s.name::text FROM objectlink.store s WHERE s.id = p_store), p_key));
 END $$;
 COMMENT ON FUNCTION objectlink.awaits_its_rows(int, text) IS 'whether an object is unlinked and nobody is going to delete it; locks it';
 
