@@ -95,6 +95,8 @@ BEGIN
          'retry dead letter', c.attachment_id,
          jsonb_strip_nulls(jsonb_build_object('operation', c.operation, 'code', c.error_code, 'reason', reason))
   FROM changed c;
+  PERFORM objectlink.queue_row_work(l.store_id, l.keys)
+    FROM (SELECT w.store_id, array_agg(w.key) AS keys FROM unnest(v_picked) w WHERE w.operation <> 'delete' GROUP BY w.store_id) l;
 END $$;
 COMMENT ON FUNCTION objectlink.retry_dead_letters(name, text, text, text, text, text, int, boolean) IS 'tries again what was given up: one object, those of a store, an operation, an error, or all. Says how many';
 

@@ -53,6 +53,32 @@ def test_rows_come_back_with_all_that_hung_on_them(papers, daemon):
     papers.assert_bucket({"a", "b"})
 
 
+def test_a_deletion_that_the_store_refuses_for_good(papers, proxy, daemon):
+    """As with an object lock: the rows come back, and when the lock is gone they can be deleted with their objects."""
+    pg = papers.pg
+    pg.run("ALTER SERVER docs OPTIONS (SET retention '0', ADD max_attempts '2')")
+    put(papers, ["locked/a", "free/b"])
+    rules = [proxy.delete_errors("^locked/", code="AccessDenied", times=None),
+             proxy.answer(403, code="AccessDenied", method="DELETE", path="locked/", times=None)]
+    pg.run("DELETE FROM paper")
+
+    def restored():
+        papers.delete(papers.put_fresh(1))  # the store does for others what it refuses here: it is this object's own trouble
+        return rows(pg) == [("locked/a", "stored", "body", "word")]
+
+    eventually(restored, 60)
+    papers.sync()
+    assert pg.states() == {"locked/a": "stored"}
+    assert pg.run("SELECT 1 FROM objectlink.events WHERE cause = 'delete given up' AND key = 'locked/a'")
+    assert pg.run("SELECT * FROM objectlink.dead_letters") == []
+    assert papers.bucket.exists("locked/a") and not papers.bucket.exists("free/b")
+    for rule in rules:
+        proxy.remove(rule)
+    pg.run("DELETE FROM paper")
+    papers.sync()
+    assert rows(pg) == [] and papers.bucket.keys() == []
+
+
 def test_retried_by_a_person_before_the_rows_are_back(papers, daemon):
     """A decision to delete after all wins; the row does not come back without its object."""
     put(papers, ["a"])
