@@ -36,8 +36,9 @@ class Blame {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  static constexpr int unclear_failures_min = 3;      // in a row, before evidence is asked for
-  static constexpr std::size_t suspects_max = 10'000;  // more at once are an outage, not objects with a fault of their own
+  static constexpr int unclear_failures_min = 3;  // in a row, before evidence is asked for
+  static constexpr std::size_t suspects_max =
+      10'000;  // more at once are an outage, not objects with a fault of their own
 
   enum class Verdict {
     store,   // costs nothing

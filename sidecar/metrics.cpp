@@ -124,17 +124,18 @@ struct Metrics::Series {
   objectlink::Series<Gauge, 2> store_state{
       gauge(registry, "objectlink_store_state", "1 for the state a store is in, as this daemon sees it."),
       {"store", "state"}};
-  objectlink::Series<Gauge, 2> breaker{
-      gauge(registry, "objectlink_store_breaker", "1 for the state of a store's circuit breaker: closed, open, half_open."),
-      {"store", "state"}};
-  objectlink::Series<Gauge, 1> concurrency{
-      gauge(registry, "objectlink_store_concurrency", "Requests that may run at once; lowered while the store throttles."),
-      {"store"}};
+  objectlink::Series<Gauge, 2> breaker{gauge(registry, "objectlink_store_breaker",
+                                             "1 for the state of a store's circuit breaker: closed, open, half_open."),
+                                       {"store", "state"}};
+  objectlink::Series<Gauge, 1> concurrency{gauge(registry, "objectlink_store_concurrency",
+                                                 "Requests that may run at once; lowered while the store throttles."),
+                                           {"store"}};
   objectlink::Series<Gauge, 2> stuck{
       gauge(registry, "objectlink_stuck_objects", "Objects on their way for longer than they should, by state."),
       {"store", "state"}};
   objectlink::Series<Gauge, 2> dead{
-      gauge(registry, "objectlink_dead_letters", "Work that was given up and waits for a decision."), {"store", "operation"}};
+      gauge(registry, "objectlink_dead_letters", "Work that was given up and waits for a decision."),
+      {"store", "operation"}};
   objectlink::Series<Gauge, 2> trouble{
       gauge(registry, "objectlink_inconsistent_objects", "Objects that are missing from their store, or corrupt."),
       {"store", "state"}};
@@ -209,10 +210,13 @@ void Metrics::set_store_state(std::string_view store, std::string_view state) {
 }
 
 void Metrics::set_breaker(std::string_view store, std::string_view state) {
-  for (const char* each : {"closed", "open", "half_open"}) series_->breaker.at({store, each}).Set(state == each ? 1 : 0);
+  for (const char* each : {"closed", "open", "half_open"})
+    series_->breaker.at({store, each}).Set(state == each ? 1 : 0);
 }
 
-void Metrics::set_concurrency(std::string_view store, double requests) { series_->concurrency.at({store}).Set(requests); }
+void Metrics::set_concurrency(std::string_view store, double requests) {
+  series_->concurrency.at({store}).Set(requests);
+}
 
 void Metrics::set_watched(std::string_view store, std::string_view what, std::string_view label, double number) {
   if (what == "stuck") series_->stuck.at({store, label}).Set(number);

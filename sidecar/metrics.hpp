@@ -39,8 +39,8 @@ class Metrics {
   void count_requeued(std::string_view store, std::uint64_t count);
   void count_repeat(std::string_view store, std::string_view error_class);
   void count_skipped_repeat(std::string_view store);  // the quota was used up
-  void set_connected(bool connected);         // once a session: from false to true is counted as a session
-  void forget_store(std::string_view store);  // its gauges go; counters stay, as Prometheus wants
+  void set_connected(bool connected);                 // once a session: from false to true is counted as a session
+  void forget_store(std::string_view store);          // its gauges go; counters stay, as Prometheus wants
 
   std::string exposition() const;  // Prometheus text format 0.0.4, process_* included
 

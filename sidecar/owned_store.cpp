@@ -308,8 +308,7 @@ void OwnedStore::dispatch(Work work) {
   else if (work.state == "unlinked" || work.state == "deleting") {
     work.alone = failed_among_others_.contains(work.key);
     removal_.add(std::move(work));
-  }
-  else if (work.payload)
+  } else if (work.payload)
     uploads_.push_back(std::move(work));
   else
     verify(*this, std::move(work));
@@ -460,8 +459,8 @@ void OwnedStore::show_pace() {
 void OwnedStore::look_after(Time now) {
   if (now < next_look_after_) return;
   next_look_after_ = now + look_after_interval;
-  const Rows rows = context_.database.query("SELECT what, label, number FROM objectlink.look_after($1, $2)", identity_.id,
-                                            identity_.epoch);
+  const Rows rows = context_.database.query("SELECT what, label, number FROM objectlink.look_after($1, $2)",
+                                            identity_.id, identity_.epoch);
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const std::string what = rows.string(row, 0);
     const double number = rows.real(row, 2);
@@ -544,9 +543,9 @@ void OwnedStore::settle_error(const Work& work, const char* cause, const S3Error
     report_failure(error);
     result.retry_after = health_.retry_delay(error, steady_clock::now());
     if (weight_of(error) == ErrorWeight::refused)
-      result.retry_after = std::max(
-          result.retry_after,
-          full_jitter(refused_backoff, static_cast<unsigned>(blame_.failures_of(work.key)), session_rng()));
+      result.retry_after =
+          std::max(result.retry_after,
+                   full_jitter(refused_backoff, static_cast<unsigned>(blame_.failures_of(work.key)), session_rng()));
   }
   // It may be what makes others fail. Not when the store is in a hurry: many alone would be worse.
   if (error.of_one_key && error.klass != ErrorClass::throttled && failed_among_others_.size() < failed_among_others_max)

@@ -156,18 +156,18 @@ class OwnedStore final : private Errand {
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
   std::vector<Work> uploads_;              // wait for room to hold their content
   std::vector<std::string> expired_;       // reserved, due: go back as unlinked
-  std::size_t sent_ = 0;                   // requests whose completion has not come, those that wait to be repeated included
+  std::size_t sent_ = 0;  // requests whose completion has not come, those that wait to be repeated included
   std::vector<std::shared_ptr<Sending>> again_;  // these
   RetryQuota quota_;
   unsigned failing_replies_ = 0;  // in a row
   Time next_look_after_{};
   Pace pace_{1};
-  unsigned pace_known_ = 0;               // to the transport
+  unsigned pace_known_ = 0;  // to the transport
   const char* breaker_shown_ = "";
   std::unordered_set<std::string> failed_among_others_;
   bool witness_asked_ = false;  // and has not ended
   Time next_witness_{};
-  bool failure_reported_ = false;          // of the reply that is being dealt with
+  bool failure_reported_ = false;  // of the reply that is being dealt with
   std::vector<Result> results_;
   Time results_since_{};  // when the first of them came
   std::int64_t content_bytes_held_ = 0;

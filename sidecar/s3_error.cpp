@@ -235,7 +235,8 @@ std::string_view to_string(ErrorClass klass) {
 }
 
 ErrorClass error_class_named(std::string_view name) {
-  for (const ErrorClass klass : {throttled, ErrorClass::clock, credentials, redirect, conflict, not_found, store, object})
+  for (const ErrorClass klass :
+       {throttled, ErrorClass::clock, credentials, redirect, conflict, not_found, store, object})
     if (to_string(klass) == name) return klass;
   return transient;
 }

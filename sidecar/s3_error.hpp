@@ -38,7 +38,7 @@ struct S3Error {
   std::optional<std::chrono::milliseconds> retry_after = {};
   std::optional<std::chrono::system_clock::time_point> server_time = {};  // of the Date header
   bool of_one_key = false;  // it stands inside of a reply of success, about one key of several
-  std::string region = {};                                                // the right one, with class redirect
+  std::string region = {};  // the right one, with class redirect
 
   std::string describe() const;  // one line for logs and last_error: "throttled SlowDown (503): ... [request id]"
 };

@@ -14,10 +14,7 @@ constexpr std::string_view content = "objectlink finds out whether this store ta
 class Witness : public std::enable_shared_from_this<Witness> {
  public:
   Witness(Errand& errand, const std::string& id, std::function<void(WorkKind)> did, std::function<void()> ended)
-      : errand_(errand),
-        key_(".objectlink/probe/" + id + "/witness"),
-        did_(std::move(did)),
-        ended_(std::move(ended)) {}
+      : errand_(errand), key_(".objectlink/probe/" + id + "/witness"), did_(std::move(did)), ended_(std::move(ended)) {}
 
   void put() {
     errand_.send(
@@ -75,7 +72,8 @@ class Witness : public std::enable_shared_from_this<Witness> {
 
 }  // namespace
 
-void ask_witness(Errand& errand, const std::string& id, std::function<void(WorkKind)> did, std::function<void()> ended) {
+void ask_witness(Errand& errand, const std::string& id, std::function<void(WorkKind)> did,
+                 std::function<void()> ended) {
   std::make_shared<Witness>(errand, id, std::move(did), std::move(ended))->put();
 }
 

@@ -88,10 +88,10 @@ def lie(keys, order=None, truncated=False, token=""):
 
 USELESS = {
     "refused": lambda proxy, **match: proxy.answer(403, code="AccessDenied", **match),
-    "500": lambda proxy, **match: proxy.answer(500, code="InternalError", **match),
-    # Without end: a look may be repeated on other connections.
+    # As often as a look is tried at once, or without end.
+    "500": lambda proxy, **match: proxy.answer(500, code="InternalError", times=3, **match),
     "cut": lambda proxy, **match: proxy.cut_after(times=None, **match),
-    "truncated body": lambda proxy, **match: proxy.truncate(**match),
+    "truncated body": lambda proxy, **match: proxy.truncate(times=3, **match),
     "garbage": lambda proxy, **match: proxy.garbage(**match),
     "out of order": lambda proxy, **match: proxy.answer(200, body=lie(["folder/050", "folder/02"]), **match),
     "from another place": lambda proxy, **match: proxy.answer(200, body=lie(["a", "b"]), **match),

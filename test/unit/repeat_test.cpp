@@ -45,12 +45,23 @@ TEST(Repeat, WhatTheStoreHasCertainlyNotDoneIs) {
 }
 
 TEST(Repeat, WhatNoRepeatCanChangeIsNot) {
-  const std::pair<long, const char*> replies[] = {
-      {200, ""}, {204, ""}, {404, "NoSuchKey"}, {404, "NoSuchBucket"}, {403, "AccessDenied"}, {403, "SignatureDoesNotMatch"},
-      {403, "RequestTimeTooSkewed"}, {400, "ExpiredToken"}, {301, "PermanentRedirect"}, {409, "OperationAborted"},
-      {412, "PreconditionFailed"}, {400, "BadDigest"}, {400, "EntityTooLarge"}, {507, "InsufficientStorage"}};
+  const std::pair<long, const char*> replies[] = {{200, ""},
+                                                  {204, ""},
+                                                  {404, "NoSuchKey"},
+                                                  {404, "NoSuchBucket"},
+                                                  {403, "AccessDenied"},
+                                                  {403, "SignatureDoesNotMatch"},
+                                                  {403, "RequestTimeTooSkewed"},
+                                                  {400, "ExpiredToken"},
+                                                  {301, "PermanentRedirect"},
+                                                  {409, "OperationAborted"},
+                                                  {412, "PreconditionFailed"},
+                                                  {400, "BadDigest"},
+                                                  {400, "EntityTooLarge"},
+                                                  {507, "InsufficientStorage"}};
   for (const auto& [status, code] : replies)
-    for (const bool mutating : {false, true}) EXPECT_EQ(repeat_of(answered(status, code), mutating), Repeat::no) << code;
+    for (const bool mutating : {false, true})
+      EXPECT_EQ(repeat_of(answered(status, code), mutating), Repeat::no) << code;
 }
 
 TEST(Repeat, NothingIsRepeatedThatCannotBeSentOrTookItsWholeTime) {

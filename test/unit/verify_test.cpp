@@ -87,7 +87,8 @@ TEST(Verify, BeforeAnObjectIsGivenUpItsBucketIsLookedAtOnceMore) {
     verify(errand, last);
     errand.run();
     EXPECT_THAT(errand.transcript(), ElementsAre(head_line, bucket_line));
-    EXPECT_EQ(errand.failure().error.klass == ErrorClass::not_found && errand.failure().error.code == "NoSuchKey", there);
+    EXPECT_EQ(errand.failure().error.klass == ErrorClass::not_found && errand.failure().error.code == "NoSuchKey",
+              there);
   }
 }
 
