@@ -168,7 +168,9 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   auto run = reconciliation_.next_turn();
   if (const auto confirmed = confirmed_.next_turn()) run = run ? std::min(*run, *confirmed) : *confirmed;
   if (!run) return work;
-  if (const auto paused_until = health_.paused_until()) run = std::max(*run, *paused_until);
+  // While the probe of somebody else is under way there is nothing to do but wait for it.
+  if (const auto paused_until = health_.paused_until())
+    run = std::max({*run, *paused_until, steady_clock::now() + paused_fetch_interval});
   run = std::max(*run, usable_at_);
   return work ? std::min(*work, *run) : *run;
 }
