@@ -37,12 +37,18 @@ std::optional<ConfirmedDeletion::Time> ConfirmedDeletion::next_turn() const {
 }
 
 bool ConfirmedDeletion::turn(Database& database, Time now, bool may_ask) {
-  if (batch_) {
-    if (batch_->under_way > 0) return false;
+  if (batch_ && batch_->under_way > 0) return false;
+  try {
+    if (!batch_) return may_ask && now >= next_look_ && load(database, now);
     hand_over(database, now);
     return true;
+  } catch (const DatabaseError& error) {
+    // Somebody's open transaction is in the way: it is looked at anew.
+    if (!is_passing(error)) throw;
+    batch_.reset();
+    next_look_ = now + retry_interval;
+    return false;
   }
-  return may_ask && now >= next_look_ && load(database, now);
 }
 
 bool ConfirmedDeletion::load(Database& database, Time now) {

@@ -133,6 +133,10 @@ DatabaseError::DatabaseError(DatabaseFailure failure, std::string sqlstate, cons
                              std::string detail)
     : std::runtime_error(message), failure_(failure), sqlstate_(std::move(sqlstate)), detail_(std::move(detail)) {}
 
+bool is_passing(const DatabaseError& error) {
+  return !error.session_ended() && (error.sqlstate() == "55P03" || error.sqlstate() == "40P01");
+}
+
 struct Database::Session {
   explicit Session(const std::string& dsn) : connection(dsn), notices(connection) {
     // Never reconnect behind our back: the new session would not hold the locks of the old one.

@@ -41,6 +41,9 @@ class DatabaseError : public std::runtime_error {
   std::string detail_;
 };
 
+// A lock was not had in time, or a deadlock was ended: the same statement may succeed later.
+bool is_passing(const DatabaseError& error);
+
 // The rows of one reply. Cheap to move; values are views into it and live as long as it does.
 // Columns are numbered from 0. A value that does not have the asked type, or is NULL where text is not asked for as
 // optional, throws std::logic_error: the SQL and this code disagree.

@@ -64,7 +64,23 @@ bool Reconciliation::look_for_run(Time now) {
   return true;
 }
 
+// Somebody's open transaction decides about this run, or about one of its findings: no reason to give up the session.
 bool Reconciliation::turn(Database& database, Time now, bool may_ask) {
+  try {
+    return step(database, now, may_ask);
+  } catch (const DatabaseError& error) {
+    if (!is_passing(error)) throw;
+    log::warning("reconcile.waits", error.what(), {{"store", name_}, {"sqlstate", error.sqlstate()}});
+    page_.reset();
+    run_.reset();
+    step_ = Step::idle;
+    last_look_ = now;
+    next_look_ = now + look_interval;
+    return false;
+  }
+}
+
+bool Reconciliation::step(Database& database, Time now, bool may_ask) {
   switch (step_) {
     case Step::idle: return now >= next_look_ && load(database, now);
     case Step::to_list:

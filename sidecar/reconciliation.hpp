@@ -86,6 +86,7 @@ class Reconciliation {
 
   enum class Step { idle, to_list, listing, listed, looking };
 
+  bool step(Database& database, Time now, bool may_ask);
   bool load(Database& database, Time now);
   void list(Time now);
   bool compare(Database& database, Time now);

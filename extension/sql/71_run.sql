@@ -249,7 +249,7 @@ COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends 
 
 -- For the owner of a store: what to go on with, and where.
 CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT after_key text, OUT page_size int)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
 BEGIN
@@ -271,7 +271,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.next_run(int, bigint) IS 'for the owner of a store: the run to begin or to go on with; NULL: none';
 
 CREATE FUNCTION objectlink.fail_run(p_store int, p_epoch bigint, p_run bigint, p_class text, p_code text, p_message text) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   PERFORM FROM objectlink.run r WHERE r.id = p_run AND r.store_id = p_store AND r.state = 'running' FOR UPDATE;

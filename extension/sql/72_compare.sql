@@ -216,7 +216,7 @@ COMMENT ON FUNCTION objectlink.evidence_of(objectlink.run, objectlink.verdict) I
 CREATE FUNCTION objectlink.compare_page(p_store int, p_epoch bigint, p_run bigint, p_after text, p_up_to text, p_keys text[], p_sizes bigint[],
                                         p_etags text[], p_ages bigint[], p_since_ms bigint, p_requests int) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_listed_from timestamptz := clock_timestamp() - p_since_ms * interval '1 ms';
   v_run objectlink.run;
@@ -266,7 +266,7 @@ COMMENT ON FUNCTION objectlink.compare_page(int, bigint, bigint, text, text, tex
 CREATE FUNCTION objectlink.conclude_page(p_store int, p_epoch bigint, p_run bigint, p_after text, p_reached text, p_listed bigint, p_compared bigint,
                                          p_undecided bigint, p_looks json) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_run objectlink.run;
   v_looks objectlink.sighted[];

@@ -169,7 +169,7 @@ COMMENT ON FUNCTION objectlink.deletions_to_confirm_max() IS 'objects of finding
 
 CREATE FUNCTION objectlink.deletions_to_confirm(p_store int, p_epoch bigint) RETURNS TABLE (id bigint, key text, size bigint, etag text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   RETURN QUERY SELECT f.id, f.key, (f.evidence ->> 'size')::bigint, f.evidence ->> 'etag' FROM objectlink.finding f
@@ -182,7 +182,7 @@ COMMENT ON FUNCTION objectlink.deletions_to_confirm(int, bigint) IS 'for the own
 -- From here on it is an unlinked object like every other one: the rows are asked twice more before it goes.
 CREATE FUNCTION objectlink.confirm_deletions(p_store int, p_epoch bigint, p_looks json) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
   v_look record;
