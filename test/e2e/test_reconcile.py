@@ -4,6 +4,7 @@ import psycopg2
 import pytest
 
 from harness.documents import content_of
+from harness.postgres import run
 from harness.runs import findings, reconcile, settle_clock
 from harness.waiting import eventually
 from sigv4.probe import key_corpus
@@ -379,3 +380,24 @@ def test_a_bucket_that_was_emptied(stored):
         bucket.put(key, content)
     assert reconcile(pg, page_size=7).found == {}
     stored.assert_in_step()
+
+
+def test_a_decision_that_is_not_committed_holds_up_nothing_but_the_run(stored, proxy, daemon):
+    pg = stored.pg
+    session = pg.value("SELECT id FROM objectlink.workers")
+    gate = proxy.hold(method="GET", query="list-type=2")
+    run_id = pg.value("SELECT objectlink.reconcile_storage('docs')")
+    gate.wait_reached()
+    person = pg.connect(autocommit=False)
+    run(person, "SELECT objectlink.cancel_run(%s)", run_id)
+    gate.open()
+    daemon.wait_log("reconcile.waits")
+    stored.put(["meanwhile/1"])
+    stored.delete(["a/00"])
+    stored.sync()
+    person.rollback()
+    pg.run("CALL objectlink.wait_for_run(%s, '30 seconds')", run_id)
+    assert pg.value("SELECT state FROM objectlink.runs WHERE id = %s", run_id) == "done"
+    assert pg.value("SELECT id FROM objectlink.workers") == session
+    assert findings(pg) == {}
+    stored.assert_in_step(marks_held=True)
