@@ -96,8 +96,9 @@ void ConfirmedDeletion::hand_over(Database& database, Time now) {
       all = false;
       continue;
     }
-    nlohmann::json item{
-        {"id", look.finding}, {"sighting", to_string(*look.sighting)}, {"request_id", presentable(look.head.request_id)}};
+    nlohmann::json item{{"id", look.finding},
+                        {"sighting", to_string(*look.sighting)},
+                        {"request_id", presentable(look.head.request_id)}};
     if (*look.sighting != Sighting::absent) {
       item["size"] = look.head.size;
       item["etag"] = presentable(look.head.etag);

@@ -235,7 +235,8 @@ void Ownership::on_seen(const MarkerSighting& seen) {
     return wait_until(steady_clock::now() + verdict.wait);
   }
   claim_.seen = seen;
-  claim_.checked = false;  // what was looked at before a refused write may have changed, and nothing of ours is written yet
+  claim_.checked =
+      false;  // what was looked at before a refused write may have changed, and nothing of ours is written yet
   claim_.created = seen.kind == MarkerSighting::Kind::absent;
   claim_.other_form = false;
   claim_.overlapping.clear();

@@ -200,6 +200,9 @@ void Session::refresh(Time now) {
 }
 
 std::size_t Session::refresh_stores(Time now) {
+  // Before them: what is altered while they are read differs from it at the next look.
+  const std::string settings =
+      context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')").string(0, 0);
   const Rows rows = context_.database.query("SELECT store_id, store, options::text FROM objectlink.store_settings()");
   std::set<int> usable;
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -207,7 +210,7 @@ std::size_t Session::refresh_stores(Time now) {
     if (refresh_store(id, rows.string(row, 1), rows.string(row, 2), now)) usable.insert(id);
   }
   release_unusable(usable);
-  settings_ = context_.database.query("SELECT settings FROM objectlink.look('{}', '(0,0)')").string(0, 0);
+  settings_ = settings;
   return usable.size();
 }
 

@@ -266,10 +266,11 @@ def test_versions_that_may_not_be_listed(versioned, bucket, proxy):
     versioned.put(["unknown"])
     versioned.sync()
     versioned.delete(["unknown"])
-    eventually(lambda: versioned.pg.value("SELECT error_code FROM objectlink.objects WHERE key = 'unknown'") == "VersionsNotListed")
+    eventually(lambda: versioned.pg.value("SELECT error_code FROM objectlink.dead_letters WHERE key = 'unknown'") == "VersionsNotListed")
     assert bucket.exists("unknown")
     assert versioned.pg.value("SELECT status FROM objectlink.consistency") == "ok"
     proxy.clear()
+    assert versioned.pg.value("SELECT objectlink.retry_dead_letters('docs')") == 1
     versioned.sync()
     assert bucket.versions() == []
 

@@ -111,7 +111,7 @@ def test_a_trigger_that_fails_delays_only_its_object(papers, daemon, body):
     papers.put(["other"])
     eventually(lambda: papers.pg.states() == dict.fromkeys(["a", "b", "c", "other"], "stored"))
     eventually(lambda: statuses(papers.pg) == {"a": {"available"}, "b": {None}, "c": {"available"}})
-    problem, = papers.pg.run("SELECT severity, detail FROM objectlink.problems WHERE what = 'rows not written'")
+    problem, = eventually(lambda: papers.pg.run("SELECT severity, detail FROM objectlink.problems WHERE what = 'rows not written'"))
     assert problem.severity == "error" and "1 objects" in problem.detail
     # The daemon neither lost its session nor its ownership for it.
     assert papers.pg.value("SELECT max(epoch) FROM objectlink.owner") == 1
