@@ -123,7 +123,7 @@ def fresh_database(cluster, request):
         log = (cluster.folder / "log").read_text(errors="replace").splitlines()
         lines = [line for line in log if f"@{database.name} " in line][-20:]
         print("\n--- PostgreSQL's log, this database", *lines, sep="\n")
-    database.close()
+    database.drop()
 
 
 @pytest.fixture

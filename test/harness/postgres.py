@@ -1,4 +1,5 @@
 """How does a test talk to PostgreSQL? A cluster for the whole run, a fresh database for each test."""
+import contextlib
 import itertools
 import os
 
@@ -106,6 +107,14 @@ class Database:
         for connection in self._others:
             connection.close()
         self._others, self._connection = [], None
+
+    def drop(self):
+        """Some hundred of them would fill the memory they lie in. One that cannot be dropped goes with its cluster."""
+        self.close()
+        maintenance = Database(self.cluster, self.cluster.env["PGDATABASE"])
+        with contextlib.suppress(psycopg2.Error):
+            maintenance.run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        maintenance.close()
 
     # Statements
 
