@@ -37,6 +37,16 @@ SELECT * FROM daemon.issue();
 SELECT daemon.apply();
 SELECT key, state, last_error FROM objectlink.object;
 
+-- A TRUNCATE that is read before the link it took away: the walk waits for the link, and then finds the object
+INSERT INTO document VALUES (3, 's3://docs/a');
+SELECT max(ctid) AS link FROM objectlink.outbox \gset
+TRUNCATE document;
+SELECT taken FROM objectlink.apply_outbox(daemon.epoch(0), :'link', 100);
+SELECT objectlink.scan_step(daemon.epoch(0), 100) AS waits;
+SELECT daemon.apply(), daemon.walk();
+SELECT daemon.apply();
+SELECT key, state, held_reason FROM objectlink.object WHERE key = 'a';
+
 SET client_min_messages = warning;
 DROP TABLE document;
 CALL daemon.finish();

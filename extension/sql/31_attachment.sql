@@ -60,6 +60,7 @@ CREATE TABLE objectlink.scan (
   role          oid,
   at            timestamptz,
   image         jsonb,
+  links_before  xid8,
   failed_at     timestamptz,
   last_error    text
 );
@@ -67,5 +68,6 @@ COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed b
 COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached relation; NULL: all of it';
 COMMENT ON COLUMN objectlink.scan.hold IS 'unlink: what was dropped; objects that no row links any more are held for this reason. NULL: a TRUNCATE, and they may go';
 COMMENT ON COLUMN objectlink.scan.role IS 'unlink: the role that truncated it, and below when that transaction began and what it did';
+COMMENT ON COLUMN objectlink.scan.links_before IS 'unlink: the walk begins when the outbox holds nothing any more of transactions before this one: what a TRUNCATE took away may have been linked by a row of the outbox that is not applied yet';
 COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';
 COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

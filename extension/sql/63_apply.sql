@@ -39,8 +39,9 @@ BEGIN
           FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref) s
     LEFT JOIN last_unlink u ON u.ref OPERATOR(pg_catalog.=) s.ref
   ), walked AS (
-    INSERT INTO objectlink.scan (attachment_id, kind, role, at, image)
-    SELECT DISTINCT ON (g.attachment_id) g.attachment_id, 'unlink', g.role, g.at, g.image
+    -- What the relation lost was committed before the TRUNCATE, and so before this snapshot.
+    INSERT INTO objectlink.scan (attachment_id, kind, role, at, image, links_before)
+    SELECT DISTINCT ON (g.attachment_id) g.attachment_id, 'unlink', g.role, g.at, g.image, pg_snapshot_xmax(pg_current_snapshot())
     FROM gone g WHERE g.op = 'T'
     ORDER BY g.attachment_id, g.at DESC, g.tid DESC
   )

@@ -142,9 +142,13 @@ DECLARE
 BEGIN
   PERFORM objectlink.assert_owner(0, p_epoch);
   -- Those that failed come last, in turn: one that can't go on must not hold up the others.
-  SELECT * INTO v_scan FROM objectlink.scan ORDER BY failed_at NULLS FIRST, id LIMIT 1;
+  -- The outbox is not read in the order of commits: a link that is applied behind the walk after its TRUNCATE would find its row
+  -- gone and no unlink, and be held for ever.
+  SELECT * INTO v_scan FROM objectlink.scan s
+    WHERE s.links_before IS NULL OR s.done > 0 OR NOT EXISTS (SELECT FROM objectlink.outbox o WHERE o.xid < s.links_before)
+    ORDER BY s.failed_at NULLS FIRST, s.id LIMIT 1;
   IF NOT FOUND THEN
-    RETURN -1;
+    RETURN CASE WHEN EXISTS (SELECT FROM objectlink.scan) THEN 0 ELSE -1 END;
   END IF;
   BEGIN
     IF v_scan.kind = 'link' THEN
