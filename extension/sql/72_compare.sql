@@ -58,6 +58,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.last_erasure(int, text) IS 'the erasure record of a key that has not been known since; NULL: none';
 
+-- An object that was deleted and is there may have been brought back on purpose: from a backup, by whoever needs it, together
+-- with an older state of the database. Then it was written after its erasure, or somebody has adopted the store since.
+CREATE FUNCTION objectlink.survived_erasure(p_store int, p_erased_at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT NOT EXISTS (SELECT FROM objectlink.event e WHERE e.store_id = p_store AND e.key IS NULL AND e.cause = 'store adopted' AND e.at >= p_erased_at)
+$$;
+COMMENT ON FUNCTION objectlink.survived_erasure(int, timestamptz) IS 'whether nothing has happened to a store since an erasure by which its objects may have been brought back';
+
 -- What the registry and the listing have of the same range of keys, as far as one comparison goes. reached: up to where;
 -- NULL: to the end.
 CREATE FUNCTION objectlink.pair_page(p_run objectlink.run, p_up_to text, p_keys text[], p_sizes bigint[], p_etags text[], p_ages bigint[],
@@ -142,8 +150,9 @@ END $$;
 COMMENT ON FUNCTION objectlink.ask_page(int, objectlink.compared[]) IS 'for the comparison: asks the rows about the keys of a page, and which of them are in motion';
 
 -- What becomes of each pair: a finding of a kind, a look at the object itself, undecided, or nothing (NULL).
-CREATE TYPE objectlink.verdict AS (pair objectlink.compared, kind text, look text, undecided boolean, attachment_id int, erasure objectlink.erasure);
+CREATE TYPE objectlink.verdict AS (pair objectlink.compared, kind text, look text, undecided boolean, attachment_id int, erasure objectlink.erasure, survived boolean);
 COMMENT ON TYPE objectlink.verdict IS 'what a page says of one key';
+COMMENT ON COLUMN objectlink.verdict.survived IS 'undeleted: it is the very object that was deleted, and nobody can have brought it back; see survived_erasure()';
 COMMENT ON COLUMN objectlink.verdict.look IS 'why the object itself has to be looked at: absent, changed, back';
 
 CREATE FUNCTION objectlink.judge_page(p_run objectlink.run, p_pairs objectlink.compared[], p_word objectlink.rows_word, p_listed_from timestamptz)
@@ -198,7 +207,7 @@ BEGIN
              OR j.state IS NULL AND j.linked AND coalesce((p_word).linking, false)
              OR j.state IS NULL AND NOT j.linked AND (coalesce(j.just_erased, false) OR NOT j.ripe)
              OR j.state IN ('stored', 'missing', 'corrupt') AND NOT j.linked AND (coalesce((p_word).walks, false) OR NOT j.settled),
-           j.attachment_id, j.erasure
+           j.attachment_id, j.erasure, j.from_before AND j.same_again AND objectlink.survived_erasure(p_run.store_id, (j.erasure).at)
     FROM judged j;
 END $$;
 COMMENT ON FUNCTION objectlink.judge_page(objectlink.run, objectlink.compared[], objectlink.rows_word, timestamptz) IS 'for the comparison: what each key of a page is: as it should be, a finding, to be looked at, or undecided';
@@ -209,7 +218,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     'run', p_run.id, 'page', p_run.pages + 1, 'listed', ((p_verdict).pair).listed, 'size', ((p_verdict).pair).size, 'etag', ((p_verdict).pair).etag,
     'age_s', floor(extract(epoch FROM ((p_verdict).pair).age)),
     'state', (((p_verdict).pair).was).state, 'proved_size', (((p_verdict).pair).was).size, 'proved_etag', (((p_verdict).pair).was).etag,
-    'proved_at', (((p_verdict).pair).was).verified_at, 'erased_at', ((p_verdict).erasure).at, 'erased_etag', ((p_verdict).erasure).etag))
+    'proved_at', (((p_verdict).pair).was).verified_at, 'erased_at', ((p_verdict).erasure).at, 'erased_etag', ((p_verdict).erasure).etag,
+    'survived', CASE WHEN (p_verdict).kind = 'undeleted' THEN (p_verdict).survived END))
 $$;
 COMMENT ON FUNCTION objectlink.evidence_of(objectlink.run, objectlink.verdict) IS 'what a finding says of what was seen';
 

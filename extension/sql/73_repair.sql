@@ -75,6 +75,8 @@ BEGIN
     SELECT f FROM unnest(p_found) d
     JOIN objectlink.finding f ON f.store_id = p_run.store_id AND f.key = d.key COLLATE "C" AND f.kind = d.kind AND f.status = 'open'
     WHERE d.kind IN ('unregistered', 'unreferenced', 'undeleted') AND f.delete_at IS NULL
+      -- What somebody has brought back stays until a person says otherwise.
+      AND (d.kind <> 'undeleted' OR (f.evidence ->> 'survived')::boolean)
       AND f.repair_run_id IS DISTINCT FROM p_run.id);  -- the page may have been repeated
   IF NOT objectlink.repair_lets_pass(p_run, cardinality(v_findings)) THEN
     RETURN false;

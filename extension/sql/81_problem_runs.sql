@@ -3,9 +3,10 @@
 CREATE VIEW objectlink.problem_finding AS
 SELECT CASE f.kind WHEN 'undeleted' THEN 'error' WHEN 'orphan' THEN 'note' ELSE 'warning' END AS severity, s.name AS store, f.kind || ' objects' AS what,
        format('%s objects; one of them: %s', f.count, f.key) AS detail, f.since,
-       format(CASE f.kind WHEN 'orphan' THEN 'look at objectlink.findings; if they may go: SELECT objectlink.resolve_all(''delete'', %L, kind => ''orphan'', dry_run => false)'
-                          ELSE 'SELECT objectlink.reconcile_storage(%L, ''repair'')' END, s.name) AS remedy
-FROM (SELECT i.store_id, i.kind, count(*), min(i.first_seen_at) AS since, min(i.key) AS key FROM objectlink.finding i
+       format(CASE WHEN f.kind = 'orphan' OR f.kind = 'undeleted' AND NOT f.survived
+                     THEN 'look at objectlink.findings; if they may go: SELECT objectlink.resolve_all(''delete'', %L, kind => %L, dry_run => false)'
+                   ELSE 'SELECT objectlink.reconcile_storage(%L, ''repair'')' END, s.name, f.kind) AS remedy
+FROM (SELECT i.store_id, i.kind, bool_or(coalesce((i.evidence ->> 'survived')::boolean, false)) AS survived, count(*), min(i.first_seen_at) AS since, min(i.key) AS key FROM objectlink.finding i
       WHERE i.status = 'open' AND i.kind IN ('orphan', 'undeleted', 'unreferenced', 'unregistered') GROUP BY 1, 2) f
 JOIN objectlink.store s ON s.id = f.store_id;
 COMMENT ON VIEW objectlink.problem_finding IS 'problems: open findings that no state of an object shows';

@@ -17,7 +17,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
-      'resolve', 'resolve_all',
+      'resolve', 'resolve_all', 'verify_data_consistency', 'cleanup',
       'complete_keep_triggers', 'restore_rows',
       'retry_dead_letters', 'discard_dead_letters', 'create_consumer', 'drop_consumer', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
@@ -38,7 +38,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'row_retry_max', 'row_lock_retry_max', 'queue_row_work', 'linking_rows', 'keys_of_related', 'hanging_rows', 'write_status',
       'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload', 'note_row_failure',
       'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
-      'deletions_to_confirm_max', 'is_own_row',
+      'deletions_to_confirm_max', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
       'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'event_retention']

@@ -46,22 +46,75 @@ def test_a_repair_mends_what_it_may(stored):
     assert bucket.get("strange") == b"x" and bucket.get("a/03") == content_of("a/03") and bucket.get("a/02") == b"other"
 
 
-def test_what_was_erased_and_is_back_is_deleted_again(stored):
+def test_what_somebody_has_brought_back_stays_until_a_person_decides(stored):
+    """After a restore on purpose, from a backup of the bucket: written after the deletion."""
     pg, bucket = stored.pg, stored.bucket
     stored.delete(["a/05", "a/06"])
     stored.sync()
     bucket.put("a/05", content_of("a/05"))
     bucket.put("a/06", b"somebody else's")
     settle_clock(bucket)
-    reconcile(pg, mode="repair")
-    assert findings(pg) == {("a/05", "undeleted"): "suspected", ("a/06", "orphan"): "suspected"}
-    assert bucket.exists("a/05")
-    reconcile(pg, mode="repair")
+    for _ in range(3):
+        reconcile(pg, mode="repair")
+        stored.sync()
+    assert findings(pg) == {("a/05", "undeleted"): "open", ("a/06", "orphan"): "open"}
+    pg.run("SELECT * FROM objectlink.cleanup('docs', orphans => 'leave', dry_run => false)")
+    stored.sync()
+    assert bucket.get("a/05") == content_of("a/05")
+    pg.run("SELECT objectlink.resolve(%s, 'delete', 'nobody has asked for it')", finding(pg, "a/05"))
     stored.sync()
     assert not bucket.exists("a/05") and bucket.get("a/06") == b"somebody else's"
     assert pg.state("a/05") is None and pg.events("a/05")[-1].to_state == "gone"
     reconcile(pg)
     assert findings(pg) == {("a/06", "orphan"): "open"}
+
+
+def test_what_has_survived_its_deletion_is_deleted_again(stored):
+    """The store said that it was gone, and it was not: written before the deletion."""
+    pg, bucket = stored.pg, stored.bucket
+    bucket.put("a/05x", content_of("a/05"))
+    settle_clock(bucket)
+    # As if a/05x had been deleted: of what really was, only a store that lies would still show the old time.
+    stored.delete(["a/05"])
+    stored.sync()
+    pg.run("UPDATE objectlink.event SET key = 'a/05x' WHERE key = 'a/05'")
+    pg.run("ALTER TABLE objectlink.erasure DISABLE TRIGGER ALL")
+    pg.run("UPDATE objectlink.erasure SET key = 'a/05x' WHERE key = 'a/05'")
+    pg.run("ALTER TABLE objectlink.erasure ENABLE ALWAYS TRIGGER erasure_stays")
+    pg.run("ALTER TABLE objectlink.erasure ENABLE ALWAYS TRIGGER erasure_stays_whole")
+    reconcile(pg, mode="repair")
+    assert findings(pg) == {("a/05x", "undeleted"): "suspected"} and bucket.exists("a/05x")
+    reconcile(pg, mode="repair")
+    stored.sync()
+    assert not bucket.exists("a/05x") and pg.events("a/05x")[-1].to_state == "gone"
+    reconcile(pg)
+    assert findings(pg) == {}
+
+
+@pytest.mark.parametrize("damage", ["missing", "corrupt"])
+def test_what_is_back_heals_by_itself_status_column_included(pg, documents, daemon, damage):
+    bucket = documents.bucket
+    pg.run("ALTER TABLE document ADD COLUMN status text")
+    pg.run("SELECT objectlink.detach('document', 'file')")
+    pg.run("SELECT objectlink.attach('document', 'file', status_column => 'status', status_map => '{\"missing\": \"ERROR\", \"corrupt\": \"ERROR\", \"stored\": \"READY\"}')")
+    documents.put(["kept", "lost"])
+    documents.sync()
+
+    def shown():
+        documents.sync()
+        return {row.key: (row.status, pg.state(row.key)) for row in pg.run("SELECT objectlink.key(file) AS key, status FROM document")}
+    well = {"kept": ("READY", "stored"), "lost": ("READY", "stored")}
+    assert shown() == well
+    bucket.delete("lost") if damage == "missing" else bucket.put("lost", b"something else")
+    reconcile(pg)
+    assert shown() == well | {"lost": ("ERROR", damage)}
+    assert findings(pg) == {("lost", damage): "open"}
+    bucket.put("lost", content_of("lost"))
+    settle_clock(bucket)
+    reconcile(pg)
+    assert shown() == well
+    assert findings(pg) == {} and findings(pg, "resolved") == {("lost", damage): "resolved"}
+    assert [event.to_state for event in pg.events("lost")[-2:]] == [damage, "stored"]
 
 
 def test_an_orphan_goes_when_a_person_says_so(stored):
