@@ -61,14 +61,62 @@ SELECT cause FROM objectlink.event WHERE cause IN ('old', 'new', 'event retentio
 SELECT objectlink.set_event_retention(NULL);
 SELECT objectlink.event_retention();
 
--- Restored into a cluster whose transactions have other numbers: nothing is lost
-INSERT INTO objectlink.event (cause) VALUES ('restored');
-UPDATE objectlink.event SET xid = '9000000000000000000' WHERE cause = 'restored';
-UPDATE objectlink.consumer SET round_from = '8000000000000000000', round_until = NULL, next_xid = '8000000000000000000' WHERE name = 'all';
-SELECT count(*) FILTER (WHERE cause = 'restored') FROM objectlink.read_events('all');
-SELECT objectlink.ack_events('all', max(id)) > 0 FROM objectlink.read_events('all');
-INSERT INTO objectlink.event (cause) VALUES ('after');
-SELECT cause FROM objectlink.read_events('all');
+-- A consumer that does not get on, and what it keeps from being deleted
+SELECT objectlink.ack_events(c, max(id)) > 0 FROM (VALUES ('all'), ('from-now')) t (c), generate_series(1, 3), objectlink.read_events(c) GROUP BY c;
+SELECT * FROM objectlink.problem_consumer;
+INSERT INTO objectlink.event (cause, at) VALUES ('long ago', '2020-01-01 00:00Z');
+UPDATE objectlink.consumer SET read_at = now() - interval '1 day';
+SELECT severity, what, detail, remedy FROM objectlink.problems WHERE what LIKE 'event consumer%' ORDER BY detail;
+SELECT objectlink.set_event_retention('1 day');
+SELECT severity, what, detail, remedy FROM objectlink.problems WHERE what LIKE 'event consumer%' ORDER BY detail;
+-- it has read, and been given nothing: not its fault
+UPDATE objectlink.consumer SET read_at = now() WHERE name = 'all';
+SELECT severity, what, remedy FROM objectlink.problems WHERE what = 'event consumer held up';
+SELECT objectlink.set_event_retention(NULL);
+
+SELECT objectlink.set_consumer_notify('all', true);
+SELECT name, notify FROM objectlink.consumers ORDER BY name;
+
+-- A consumer belongs to the role that made it, and to whom it was granted
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS objectlink_test_indexer, objectlink_test_other, objectlink_test_admin;
+RESET client_min_messages;
+CREATE ROLE objectlink_test_indexer;
+CREATE ROLE objectlink_test_other;
+CREATE ROLE objectlink_test_admin;
+GRANT USAGE ON SCHEMA daemon TO PUBLIC;
+SELECT objectlink.grant_reader('objectlink_test_indexer'), objectlink.grant_reader('objectlink_test_other'), objectlink.grant_admin('objectlink_test_admin');
+SET ROLE objectlink_test_indexer;
+SELECT objectlink.create_consumer('own');
+SELECT daemon.refused($$SELECT * FROM objectlink.read_events('all')$$);
+SELECT daemon.refused($$SELECT objectlink.purge_events(now())$$);
+SET ROLE objectlink_test_other;
+SELECT daemon.refused($$SELECT * FROM objectlink.read_events('own')$$);
+SELECT daemon.refused($$SELECT objectlink.ack_events('own', 1)$$);
+SELECT daemon.refused($$SELECT objectlink.drop_consumer('own')$$);
+SELECT daemon.refused($$SELECT objectlink.grant_consumer('own', 'objectlink_test_other')$$);
+SELECT daemon.refused($$SELECT objectlink.revoke_consumer('own', 'objectlink_test_indexer')$$);
+SELECT daemon.refused($$SELECT objectlink.set_consumer_notify('own', true)$$);
+SET ROLE objectlink_test_indexer;
+SELECT objectlink.grant_consumer('own', 'objectlink_test_other'), objectlink.grant_consumer('own', 'objectlink_test_other');
+SET ROLE objectlink_test_other;
+SELECT count(*) FROM objectlink.read_events('own');
+SET ROLE objectlink_test_admin;
+SELECT name, created_by, readers FROM objectlink.consumers WHERE name = 'own';
+SELECT objectlink.revoke_consumer('own', 'objectlink_test_other');
+SELECT count(*) FROM objectlink.read_events('own');
+SET ROLE objectlink_test_other;
+SELECT daemon.refused($$SELECT * FROM objectlink.read_events('own')$$);
+RESET ROLE;
+-- also for a session that does nothing but log in as it
+SET SESSION AUTHORIZATION objectlink_test_other;
+SELECT daemon.refused($$SELECT * FROM objectlink.read_events('own')$$);
+SET SESSION AUTHORIZATION objectlink_test_indexer;
+SELECT count(*) FROM objectlink.read_events('own');
+SELECT objectlink.drop_consumer('own');
+RESET SESSION AUTHORIZATION;
+DROP OWNED BY objectlink_test_indexer, objectlink_test_other, objectlink_test_admin;
+DROP ROLE objectlink_test_indexer, objectlink_test_other, objectlink_test_admin;
 
 -- Refused
 SELECT daemon.refused($$SELECT objectlink.create_consumer('all')$$);
@@ -85,7 +133,10 @@ SELECT daemon.refused($$SELECT objectlink.purge_events(NULL)$$);
 SELECT daemon.refused($$SELECT objectlink.purge_events(now(), 0)$$);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT daemon.refused($$SELECT * FROM objectlink.read_events('all')$$);
+SELECT daemon.refused($$SELECT objectlink.purge_events(now())$$);
 ROLLBACK;
+SELECT daemon.refused($$SELECT objectlink.create_consumer('x', notify => NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.set_consumer_notify('all', NULL)$$);
 SELECT objectlink.drop_consumer('all'), objectlink.drop_consumer('from-now');
 SELECT count(*) FROM objectlink.consumers;
 DELETE FROM objectlink.event_policy;

@@ -94,8 +94,15 @@ ALTER TABLE objectlink.payload ALTER COLUMN content SET STORAGE EXTERNAL;
 COMMENT ON TABLE objectlink.payload IS 'content of put() that is not yet proved to be in its store';
 COMMENT ON COLUMN objectlink.payload.chosen_key IS 'the caller chose the key, so something else may be there: the daemon looks before it uploads';
 
+CREATE SEQUENCE objectlink.event_id_seq;
+-- Declared as what it is not, since a generated column asks for it. It is computed once for each statement, when that begins.
+CREATE FUNCTION objectlink.writing_transaction() RETURNS xid8
+LANGUAGE internal IMMUTABLE PARALLEL UNSAFE AS 'pg_current_xact_id';
+COMMENT ON FUNCTION objectlink.writing_transaction() IS 'the transaction that inserts a row';
+
 CREATE TABLE objectlink.event (
-  id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- The transaction gets its number before the event gets its id: by that consumers know where not to look any more.
+  id            bigint PRIMARY KEY DEFAULT CASE WHEN pg_current_xact_id() IS NOT NULL THEN nextval('objectlink.event_id_seq') END,
   at            timestamptz NOT NULL DEFAULT clock_timestamp(),
   store_id      int,
   key           text COLLATE "C",
@@ -107,10 +114,13 @@ CREATE TABLE objectlink.event (
   attempt       int,
   request_id    text,
   detail        jsonb,
-  xid           xid8 NOT NULL DEFAULT pg_current_xact_id()
+  -- Generated, so that a dump leaves it out: the numbers of another cluster would mean nothing.
+  xid           xid8 NOT NULL GENERATED ALWAYS AS (objectlink.writing_transaction()) STORED
 );
+ALTER SEQUENCE objectlink.event_id_seq OWNED BY objectlink.event.id;
+COMMENT ON SEQUENCE objectlink.event_id_seq IS 'ids of events, given in the order in which they are written';
 CREATE INDEX event_key ON objectlink.event (store_id, key, id);
 COMMENT ON TABLE objectlink.event IS 'every change of an object''s state: what, why, who, and the store''s request id';
 COMMENT ON COLUMN objectlink.event.cause IS 'why: link, unlink, put, upload, verify, delete...';
-COMMENT ON COLUMN objectlink.event.xid IS 'the transaction that wrote it: by it consumers see what has ended';
+COMMENT ON COLUMN objectlink.event.xid IS 'the transaction that wrote it (or restored it): by it consumers see what has ended';
 COMMENT ON COLUMN objectlink.event.actor IS 'who caused it: the role whose transaction touched the row, or the daemon''s own';

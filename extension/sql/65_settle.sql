@@ -123,6 +123,9 @@ BEGIN
   PERFORM objectlink.queue_row_work(p_store, v_changed);
   PERFORM objectlink.forget_deleted(p_store, v_gone);
   PERFORM objectlink.deletion_failed_for_good(p_store, k) FROM unnest(v_given_up) k;
+  IF v_changed IS NOT NULL OR v_gone IS NOT NULL THEN
+    PERFORM objectlink.notify_consumers();
+  END IF;
   IF v_erased IS NOT NULL THEN
     PERFORM objectlink.record_erasures(p_store, p_epoch, v_erased);
   END IF;

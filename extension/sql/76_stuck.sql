@@ -55,7 +55,7 @@ BEGIN
     SELECT count(*) INTO v_requeued FROM logged;
   END IF;
   IF objectlink.event_retention() IS NOT NULL THEN
-    PERFORM objectlink.purge_events(v_now - objectlink.event_retention(), objectlink.expired_at_once());
+    PERFORM objectlink.expire_events(v_now - objectlink.event_retention());
   END IF;
   RETURN QUERY SELECT 'requeued', NULL, v_requeued::double precision;
   -- What has a due time, is over, and entered its state long ago.

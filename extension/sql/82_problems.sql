@@ -123,6 +123,20 @@ FROM (SELECT CASE WHEN EXISTS (SELECT FROM objectlink.outbox) OR EXISTS (SELECT 
                             AND s.held_at IS NULL AND s.braked_at IS NULL LIMIT 1)) d) THEN 'objects wait' END AS what) w
 WHERE w.what IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.live_worker);
 
+-- One that reads, and yet gets nothing, waits for a transaction; any other one does not read, or not fast enough.
+CREATE VIEW objectlink.problem_consumer AS
+SELECT CASE WHEN l.keeps THEN 'error' ELSE 'warning' END AS severity, NULL::name AS store,
+       CASE WHEN l.waits THEN 'event consumer held up' ELSE 'event consumer behind' END AS what,
+       format('consumer %s has not acknowledged all events since %s%s', l.name, to_char(l.oldest_unread AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'),
+              CASE WHEN l.keeps THEN '; events whose retention is over are kept for it' END) AS detail,
+       l.oldest_unread AS since,
+       CASE WHEN l.waits THEN 'end the transactions that are open since then; see pg_stat_activity and pg_prepared_xacts'
+            ELSE format('let it read; if nobody needs it any more: SELECT objectlink.drop_consumer(%L)', l.name) END AS remedy
+FROM (SELECT c.name, c.oldest_unread, coalesce(c.read_at > clock_timestamp() - interval '1 hour' AND NOT c.reading, false) AS waits,
+             coalesce(c.oldest_unread < clock_timestamp() - objectlink.event_retention(), false) AS keeps
+      FROM objectlink.consumers c) l
+WHERE l.oldest_unread < clock_timestamp() - least(objectlink.consumer_late_after(), objectlink.event_retention());
+
 -- Its details name keys and tables: it is for those who may see all, and not granted to PUBLIC.
 CREATE VIEW objectlink.problems AS
 SELECT p.severity, p.store, p.what, p.detail, p.since, p.remedy
@@ -142,6 +156,7 @@ FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_dead_letter
       UNION ALL SELECT * FROM objectlink.problem_object
       UNION ALL SELECT * FROM objectlink.problem_stuck
+      UNION ALL SELECT * FROM objectlink.problem_consumer
       UNION ALL SELECT * FROM objectlink.problem_held) p
 ORDER BY array_position('{error,warning,note}'::text[], p.severity), p.store, p.what, p.detail;
 COMMENT ON VIEW objectlink.problems IS 'everything that needs a person, worst first, each with what mends it; shown to readers and admins';
@@ -154,6 +169,7 @@ COMMENT ON VIEW objectlink.problem_held IS 'problems: objects that wait for some
 COMMENT ON VIEW objectlink.problem_object IS 'problems: objects that are not as they should be, and deletions that do not get on';
 COMMENT ON VIEW objectlink.problem_dead_letter IS 'problems: work that was given up, by cause';
 COMMENT ON VIEW objectlink.problem_stuck IS 'problems: work that does not get on, and nobody has said why';
+COMMENT ON VIEW objectlink.problem_consumer IS 'problems: consumers of the event stream that do not get on, or for which old events are kept';
 COMMENT ON VIEW objectlink.problem_column IS 'problems: columns that can''t be asked, or only by reading the whole table';
 COMMENT ON VIEW objectlink.problem_walk IS 'problems: walks over rows or objects that do not get on';
 COMMENT ON VIEW objectlink.problem_lock IS 'problems: advisory locks of daemons that somebody else holds';

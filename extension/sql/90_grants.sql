@@ -19,7 +19,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
       'resolve', 'resolve_all', 'verify_data_consistency', 'cleanup',
       'complete_keep_triggers', 'restore_rows',
-      'retry_dead_letters', 'discard_dead_letters', 'create_consumer', 'drop_consumer', 'set_event_retention', 'purge_events']
+      'retry_dead_letters', 'discard_dead_letters', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
@@ -41,9 +41,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'deletions_to_confirm_max', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
       'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
-      'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'event_retention']
+      'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
+      'delete_read_events', 'expire_events']
     WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run',
-      'discarded_text', 'read_events', 'ack_events']
+      'discarded_text', 'event_retention', 'consumer_late_after', 'create_consumer', 'drop_consumer', 'grant_consumer', 'revoke_consumer', 'set_consumer_notify', 'read_events', 'ack_events']
     END)
 $$;
 COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';

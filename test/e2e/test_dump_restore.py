@@ -80,7 +80,9 @@ def adopt(copy):
 
 
 def content_of_tables(pg):
-    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) AS row FROM objectlink.{table} t"))) for table in TABLES}
+    # But for the number of the transaction that wrote an event, which means nothing in another cluster.
+    return {table: sorted(map(str, pg.run(f"SELECT to_jsonb(t) - (CASE '{table}' WHEN 'event' THEN 'xid' ELSE '' END) AS row FROM objectlink.{table} t")))
+            for table in TABLES}
 
 
 def triggers(pg):
