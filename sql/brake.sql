@@ -184,6 +184,25 @@ UPDATE objectlink.store SET due_counted_at = NULL;
 SELECT daemon.begin_deleting(2000);
 :brake
 
+-- what a person has let go is not lost a second time; what comes on top of it is
+CALL daemon.forget();
+ALTER SERVER docs OPTIONS (SET delete_limit_share '50');
+CALL daemon.stored('n', 2500);
+CALL daemon.unlink('n', 1300);
+SELECT daemon.begin_deleting();
+SELECT released FROM objectlink.release_brake('docs');
+SELECT daemon.begin_deleting(700);
+CALL daemon.unlink('n', 1100);
+UPDATE objectlink.store SET due_counted_at = NULL;
+SELECT daemon.begin_deleting(100);
+CALL daemon.unlink('n', 100);
+CALL daemon.stored('o', 100);
+CALL daemon.unlink('o', 100);
+UPDATE objectlink.store SET due_counted_at = NULL;
+SELECT daemon.begin_deleting(100);
+:brake
+ALTER SERVER docs OPTIONS (SET delete_limit_share '1');
+
 CREATE OR REPLACE FUNCTION objectlink.brake_share_from() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 10000';
 -- Another store is not braked with it
 CREATE SERVER other FOREIGN DATA WRAPPER objectlink OPTIONS (endpoint 'http://127.0.0.1:1', bucket 'other');
@@ -217,6 +236,24 @@ UPDATE objectlink.store SET due_counted_at = due_counted_at - interval '6 second
 SELECT daemon.begin_deleting(1);
 :brake
 UPDATE objectlink.store SET window_at = window_at - interval '61 minutes', braked_at = NULL, brake_reason = NULL;
+SELECT daemon.begin_deleting();
+:brake
+-- What comes right after a person has let go what waited is counted with it, at once
+CALL daemon.forget();
+CALL daemon.stored('m', 200);
+CALL daemon.unlink('m', 60);
+SELECT daemon.begin_deleting(1);
+SELECT released FROM objectlink.release_brake('docs');
+CALL daemon.unlink('m', 60);
+SELECT daemon.begin_deleting(1);
+:brake
+-- An hour in which less was allowed than begun takes nothing from the next one
+CALL daemon.forget();
+CALL daemon.stored('p', 200);
+CALL daemon.unlink('p', 45);
+SELECT daemon.begin_deleting();
+UPDATE objectlink.store SET window_at = window_at - interval '61 minutes';
+CALL daemon.unlink('p', 45);
 SELECT daemon.begin_deleting();
 :brake
 

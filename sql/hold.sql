@@ -180,14 +180,42 @@ SELECT * FROM objectlink.hold_deletions('docs', key => 'r');
 SELECT * FROM objectlink.release_deletions('docs', key => 'r');
 :waits
 
+-- that of its attachment, if it has one; of one that was detached, whichever is longer
+CALL daemon.forget();
+CREATE TABLE dossier (file objectlink.storage_ref);
+CREATE TABLE note (file objectlink.storage_ref);
+SELECT objectlink.attach('dossier', 'file', retention => '30 days') > 0, objectlink.attach('note', 'file', retention => '1 day') > 0, daemon.walk();
+SELECT daemon.link('{r/30}', 'dossier'), daemon.link('{r/1,r/gone}', 'note');
+DELETE FROM dossier; DELETE FROM note;
+SELECT daemon.apply();
+SELECT held FROM objectlink.hold_deletions('docs', prefix => 'r/');
+SELECT released FROM objectlink.release_deletions('docs', key => 'r/1');
+SELECT objectlink.detach('note', 'file');
+SELECT released FROM objectlink.release_deletions('docs', prefix => 'r/');
+:waits
+-- A hold counts once, and leaves nothing of what was tried before: it is settled until a person releases it
+CALL daemon.forget();
+ALTER SERVER docs OPTIONS (DROP retention);
+SELECT daemon.link('{t}');
+DELETE FROM document;
+SELECT daemon.apply(), daemon.condemn();
+SELECT objectlink.uncondemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{t}', 60000, 'blocked');
+SELECT last_error FROM objectlink.object;
+SELECT held FROM objectlink.hold_deletions('docs', key => 't', reason => 'first');
+SELECT held FROM objectlink.hold_deletions('docs', prefix => 't', reason => 'second');
+SELECT admin_hold, last_error FROM objectlink.object;
+CALL objectlink.wait_for_sync('1 second');
+
 -- Expedite: what waits goes at once, however long the policy; what is held does not
 CALL daemon.forget();
+ALTER SERVER docs OPTIONS (ADD retention '7 days');
 SELECT daemon.link('{e/1,e/2,e/3,f/1}'), daemon.link('{e/kept}', 'archive');
 SELECT * FROM objectlink.hold_deletions('docs', key => 'e/3');
 DELETE FROM document; DELETE FROM archive;
 SELECT daemon.apply();
 SELECT * FROM objectlink.expedite_deletions('docs', prefix => 'e/', dry_run => true);
 SELECT * FROM objectlink.expedite_deletions('docs', key => 'e/1', reason => 'asked for by its owner');
+SELECT * FROM objectlink.expedite_deletions('docs', key => 'e/1');
 SELECT daemon.condemn();
 SELECT * FROM objectlink.expedite_deletions('docs', prefix => 'e/');
 SELECT * FROM objectlink.expedite_deletions('docs', key => 'e/3');
@@ -255,5 +283,5 @@ SELECT store, stopped FROM objectlink.deletions_by_store ORDER BY store;
 
 SET client_min_messages = warning;
 DROP SERVER fresh;
-DROP TABLE document, archive;
+DROP TABLE document, archive, dossier, note;
 CALL daemon.finish();

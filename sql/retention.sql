@@ -113,6 +113,21 @@ SELECT count(*) FROM objectlink.condemned;
 SELECT from_state, to_state, cause, detail FROM objectlink.event ORDER BY id DESC LIMIT 1;
 -- it waits for a policy, not because a try has to be repeated
 CALL objectlink.wait_for_sync('1 second');
+-- what was promised is kept, whatever its policy says by now, when the mark was taken back for another reason
+CALL daemon.forget();
+SELECT objectlink.alter_attachment('long', 'file', retention => '0') > 0;
+SELECT daemon.link('{plain,long}', '{x}');
+SELECT objectlink.alter_attachment('long', 'file', retention => '30 days') > 0;
+DELETE FROM plain;
+DELETE FROM long;
+SELECT taken FROM objectlink.apply_outbox(daemon.epoch(0), '(0,0)', 1);
+SELECT daemon.condemn();
+SELECT daemon.apply();
+SELECT objectlink.alter_attachment('long', 'file', retention => '0') > 0;
+SELECT objectlink.uncondemn(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{x}', 0, 'blocked');
+SELECT daemon.condemn();
+:kept
+SELECT objectlink.alter_attachment('long', 'file', retention => '30 days') > 0;
 -- or keeps it for ever, and says so: else nobody would ever look at it again, nor know why
 CALL daemon.forget();
 SELECT objectlink.alter_attachment('archive', 'file', on_unlink => 'delete') > 0;

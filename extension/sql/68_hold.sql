@@ -92,15 +92,15 @@ BEGIN
     RAISE EXCEPTION 'invalid at_most: %', coalesce(at_most::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It must be between 1 and 1000000.';
   END IF;
-  SELECT s.id INTO v_id FROM objectlink.store s WHERE s.name = store FOR NO KEY UPDATE;
+  SELECT s.id INTO v_id FROM objectlink.store s WHERE s.name = store;
   IF NOT FOUND THEN
     -- It may have a server and never have been used.
     IF NOT EXISTS (SELECT FROM objectlink.server s WHERE s.name = store) THEN
       RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object';
     END IF;
     v_id := objectlink.store_id(store);
-    PERFORM FROM objectlink.store s WHERE s.id = v_id FOR NO KEY UPDATE;
   END IF;
+  PERFORM FROM objectlink.store s WHERE s.id = v_id FOR NO KEY UPDATE;
   RETURN v_id;
 END $$;
 COMMENT ON FUNCTION objectlink.decide_about(name, text, text, text, int) IS 'checks the arguments that holding, releasing and expediting share, locks the store and returns its number';

@@ -48,7 +48,7 @@ BEGIN
     v.due_counted_at := NULL;
   END IF;
   IF v.due_counted_at IS NULL OR clock_timestamp() >= v.due_counted_at + objectlink.brake_count_interval() THEN
-    SELECT greatest(count(*), p_more) INTO v_ahead FROM (
+    SELECT count(*) INTO v_ahead FROM (
       SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.state = 'unlinked' AND o.due_at <= clock_timestamp()
       ORDER BY o.due_at LIMIT objectlink.brake_due_max()) x;
     SELECT count(*) INTO v_live FROM (
@@ -57,14 +57,13 @@ BEGIN
     -- The most it had within this time. A store whose objects come and go loses nothing by that; one that is emptied does.
     v.window_known := greatest(v.window_known, v_live + v_ahead);
     -- What waits for its retention is no longer live either, and not deleted yet: so no more than is begun or due.
-    v_lost := greatest(v_ahead - greatest(0, v.window_allowed - v.window_begun),
-                       least(v.window_begun + v_ahead - v.window_allowed, v.window_known - v_live));
+    v_lost := least(v.window_begun + v_ahead - v.window_allowed, v.window_known - v_live);
     v.due_counted_at := clock_timestamp();
   END IF;
   v_total := v.window_begun + v_ahead - v.window_allowed;
   IF v_total > v_limit THEN
     v_reason := format('at least %s deletions within an hour, %s of them begun; delete_limit is %s', v.window_begun + v_ahead, v.window_begun, v_limit);
-  ELSIF v_share < 100 AND v_lost >= objectlink.brake_share_from() AND v_lost * 100 > v.window_known * v_share THEN
+  ELSIF v_lost >= objectlink.brake_share_from() AND v_lost * 100 > v.window_known * v_share THEN
     v_reason := format('%s of %s objects are lost to deletions within an hour; delete_limit_share is %s%%', v_lost, v.window_known, v_share);
   END IF;
   UPDATE objectlink.store s
