@@ -20,16 +20,23 @@ constexpr long triggers_max = 8192;  // then all are forgotten; a bound, not a t
 struct Learned {
   Oid trigger;  // the hash key; each partition has a trigger of its own
   Oid type;
-  AttrNumber number;
-  bool is_text;
+  Oid soft_delete_type;
+  LinkColumn column;
 };
 
 HTAB* learned = nullptr;
 
-bool still_true(const Learned& entry, TupleDesc columns, const char* name) {
-  if (entry.number > columns->natts) return false;
-  const FormData_pg_attribute* column = TupleDescAttr(columns, entry.number - 1);
-  return !column->attisdropped && column->atttypid == entry.type && std::strcmp(NameStr(column->attname), name) == 0;
+bool is_still(TupleDesc columns, AttrNumber number, Oid type, const char* name) {
+  if (number > columns->natts) return false;
+  const FormData_pg_attribute* column = TupleDescAttr(columns, number - 1);
+  return !column->attisdropped && column->atttypid == type && std::strcmp(NameStr(column->attname), name) == 0;
+}
+
+bool still_true(const Learned& entry, TupleDesc columns, const LinkArguments& arguments) {
+  if (!is_still(columns, entry.column.number, entry.type, arguments.column)) return false;
+  if (arguments.soft_delete == nullptr) return entry.column.soft_delete == 0;
+  return entry.column.soft_delete != 0 &&
+         is_still(columns, entry.column.soft_delete, entry.soft_delete_type, arguments.soft_delete);
 }
 
 Oid storage_ref_type() {
@@ -63,7 +70,17 @@ Learned learn(const TriggerData& fired, const LinkArguments& arguments) {
             is_text ? errdetail("It was attached as a storage_ref, without the name of a store.")
                     : errdetail("It was attached as a text column, with the name of a store."),
             errhint("Attach the column again with objectlink.attach()."));
-  return {fired.tg_trigger->tgoid, column->atttypid, column->attnum, is_text};
+  Learned fresh = {fired.tg_trigger->tgoid, column->atttypid, InvalidOid, {column->attnum, is_text, 0, false}};
+  // One that is not there marks nothing: in doubt a row links.
+  const FormData_pg_attribute* const soft_delete =
+      arguments.soft_delete == nullptr ? nullptr
+                                       : find_column(RelationGetDescr(fired.tg_relation), arguments.soft_delete);
+  if (soft_delete != nullptr) {
+    fresh.soft_delete_type = soft_delete->atttypid;
+    fresh.column.soft_delete = soft_delete->attnum;
+    fresh.column.soft_delete_is_boolean = getBaseType(soft_delete->atttypid) == BOOLOID;
+  }
+  return fresh;
 }
 
 void make_hash() {
@@ -95,11 +112,13 @@ Datum ref_of_key(const char* store, std::string_view key) {
 }  // namespace
 
 LinkArguments read_link_arguments(const Trigger& trigger) {
-  if (trigger.tgnargs != 2 && trigger.tgnargs != 3)
+  if (trigger.tgnargs < 2 || trigger.tgnargs > 4)
     ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-            errmsg("trigger \"%s\" has %d arguments instead of 2 or 3", trigger.tgname, trigger.tgnargs),
+            errmsg("trigger \"%s\" has %d arguments instead of 2 to 4", trigger.tgname, trigger.tgnargs),
             errhint("Attach columns with objectlink.attach() only."));
-  return {pg_strtoint32(trigger.tgargs[0]), trigger.tgargs[1], trigger.tgnargs == 3 ? trigger.tgargs[2] : nullptr};
+  const bool has_store = trigger.tgnargs > 2 && trigger.tgargs[2][0] != '\0';
+  return {pg_strtoint32(trigger.tgargs[0]), trigger.tgargs[1], has_store ? trigger.tgargs[2] : nullptr,
+          trigger.tgnargs > soft_delete_argument ? trigger.tgargs[soft_delete_argument] : nullptr};
 }
 
 LinkColumn find_link_column(const TriggerData& fired, const LinkArguments& arguments) {
@@ -107,15 +126,23 @@ LinkColumn find_link_column(const TriggerData& fired, const LinkArguments& argum
   const Oid trigger = fired.tg_trigger->tgoid;
   bool found = false;
   auto* entry = static_cast<Learned*>(hash_search(learned, &trigger, HASH_FIND, &found));
-  if (entry == nullptr || !still_true(*entry, RelationGetDescr(fired.tg_relation), arguments.column)) {
+  if (entry == nullptr || !still_true(*entry, RelationGetDescr(fired.tg_relation), arguments)) {
     const Learned fresh = learn(fired, arguments);
     entry = static_cast<Learned*>(hash_search(learned, &trigger, HASH_ENTER, &found));
     *entry = fresh;
   }
-  return {entry->number, entry->is_text};
+  return entry->column;
+}
+
+bool is_marked_deleted(TupleTableSlot* row, LinkColumn column) {
+  if (column.soft_delete == 0) return false;
+  bool is_null = true;
+  const Datum mark = slot_getattr(row, column.soft_delete, &is_null);
+  return !is_null && (!column.soft_delete_is_boolean || DatumGetBool(mark));
 }
 
 std::optional<Datum> link_of(TupleTableSlot* row, LinkColumn column, const LinkArguments& arguments, RowSide side) {
+  if (is_marked_deleted(row, column)) return std::nullopt;
   bool is_null = true;
   const Datum value = slot_getattr(row, column.number, &is_null);
   if (is_null) return std::nullopt;

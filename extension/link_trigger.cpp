@@ -24,8 +24,12 @@ const TriggerData& fired_trigger(FunctionCallInfo fcinfo) {
   return fired;
 }
 
-void unlink(const TriggerData& fired, std::int32_t attachment, Datum ref) {
-  const char* const act = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? "update" : "delete";
+const char* act_of(const TriggerData& fired, LinkColumn column) {
+  if (!TRIGGER_FIRED_BY_UPDATE(fired.tg_event)) return "delete";
+  return is_marked_deleted(fired.tg_newslot, column) ? "soft delete" : "update";
+}
+
+void unlink(const TriggerData& fired, std::int32_t attachment, Datum ref, const char* act) {
   append({.op = OutboxOp::unlink,
           .attachment = attachment,
           .ref = ref,
@@ -61,7 +65,7 @@ OBJECTLINK_FUNCTION(link_trigger) {
   if (before && after && datum_bytes(*before) == datum_bytes(*after)) return PointerGetDatum(nullptr);
 
   lock_outbox();
-  if (before) unlink(fired, arguments.attachment, *before);
+  if (before) unlink(fired, arguments.attachment, *before, act_of(fired, column));
   if (after) link(arguments.attachment, *after, RelationGetRelid(fired.tg_relation));
   ring_doorbell();
   return PointerGetDatum(nullptr);

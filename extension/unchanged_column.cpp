@@ -1,9 +1,11 @@
-// Takes the link trigger out of an UPDATE that can't change its column. PostgreSQL would otherwise fetch the old version
+// Takes the link trigger out of an UPDATE that can't change its columns: the linked one, and the one that marks rows as
+// deleted. PostgreSQL would otherwise fetch the old version
 // of each row and evaluate the trigger's WHEN for it. This only saves time: without it, before the module is loaded in a
 // session and in every doubtful case, the WHEN decides row by row.
 #include "unchanged_column.hpp"
 
 #include "columns.hpp"
+#include "link_column.hpp"
 #include "own_tables.hpp"
 
 #include <cstring>
@@ -62,7 +64,8 @@ void leave_out_link_triggers(ResultRelInfo& target, EState* state) {
       continue;
     }
     if (assigned == nullptr) assigned = ExecGetAllUpdatedCols(&target, state);
-    if (is_assigned(target, trigger.tgargs[1], assigned))
+    if (is_assigned(target, trigger.tgargs[1], assigned) ||
+        (trigger.tgnargs > soft_delete_argument && is_assigned(target, trigger.tgargs[soft_delete_argument], assigned)))
       others = true;
     else
       trigger.tgtype = static_cast<int16>(trigger.tgtype & ~TRIGGER_TYPE_UPDATE);

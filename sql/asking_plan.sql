@@ -14,21 +14,28 @@ CREATE TABLE part_high PARTITION OF part FOR VALUES FROM (50000) TO (MAXVALUE) W
 CREATE TABLE note (id int, path text) WITH (autovacuum_enabled = off);
 CREATE TABLE untold (id int, file objectlink.storage_ref) WITH (autovacuum_enabled = off);
 CREATE INDEX ON untold (file);
+-- Most rows are marked as deleted, and there are indexes by which those that are not could be found
+CREATE TABLE bin (id int, file objectlink.storage_ref, deleted_at timestamptz) WITH (autovacuum_enabled = off);
+CREATE INDEX ON bin (deleted_at);
+CREATE INDEX ON bin (id) WHERE deleted_at IS NULL;
 SELECT daemon.start();
-SELECT objectlink.attach('document', 'file') > 0, objectlink.attach('part', 'file') > 0, objectlink.attach('note', 'path', store => 'docs') > 0;
+SELECT objectlink.attach('document', 'file') > 0, objectlink.attach('part', 'file') > 0, objectlink.attach('note', 'path', store => 'docs') > 0,
+       objectlink.attach('bin', 'file', soft_delete_column => 'deleted_at') > 0;
 SELECT daemon.walk();
 ALTER TABLE objectlink.object SET (autovacuum_enabled = off);
 -- Old: taken when everything was empty
-ANALYZE document, part, note, untold, objectlink.object, objectlink.outbox, objectlink.condemned;
+ANALYZE document, part, note, untold, bin, objectlink.object, objectlink.outbox, objectlink.condemned;
 -- Filled behind the triggers, which are not what is measured
 SET session_replication_role = replica;
 ALTER TABLE document DISABLE TRIGGER USER;
 ALTER TABLE part DISABLE TRIGGER USER;
 ALTER TABLE note DISABLE TRIGGER USER;
+ALTER TABLE bin DISABLE TRIGGER USER;
 INSERT INTO document SELECT n, objectlink.storage_ref('docs', 'd/' || n) FROM generate_series(1, :rows) n;
 INSERT INTO part SELECT n, objectlink.storage_ref('docs', 'p/' || n) FROM generate_series(1, :rows) n;
 INSERT INTO note SELECT n, 'n/' || n FROM generate_series(1, :rows) n;
 INSERT INTO untold SELECT n, objectlink.storage_ref('docs', 'u/' || n) FROM generate_series(1, :rows) n;
+INSERT INTO bin SELECT n, objectlink.storage_ref('docs', 'b/' || n), CASE WHEN n % 3 > 0 THEN now() END FROM generate_series(1, :rows) n;
 INSERT INTO objectlink.object (store_id, key, state, since, verified_at, size)
   SELECT daemon.store_id('docs'), 'd/' || n, 'stored', now(), now(), 1 FROM generate_series(1, :rows) n;
 RESET session_replication_role;
@@ -53,16 +60,16 @@ BEGIN
 END $$;
 CREATE VIEW daemon.measured AS
 SELECT c.oid, c.relkind FROM pg_class c
-WHERE c.relname IN ('document', 'part_low', 'part_high', 'note', 'untold')
+WHERE c.relname IN ('document', 'part_low', 'part_high', 'note', 'untold', 'bin')
    OR c.oid = 'objectlink.object'::regclass
    OR c.oid IN (SELECT i.indexrelid FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid
-                WHERE t.relname IN ('document', 'part_low', 'part_high', 'note', 'untold') OR t.oid = 'objectlink.object'::regclass);
+                WHERE t.relname IN ('document', 'part_low', 'part_high', 'note', 'untold', 'bin') OR t.oid = 'objectlink.object'::regclass);
 CREATE PROCEDURE daemon.measure() LANGUAGE plpgsql AS $$
 DECLARE
   v_mode text;
   v_step record;
   v_cost text;
-  v_few text := 'ARRAY(SELECT objectlink.storage_ref(''docs'', k || n * 900) FROM generate_series(1, 20) n, unnest(''{d/,p/,n/,u/,x/}''::text[]) k)';
+  v_few text := 'ARRAY(SELECT objectlink.storage_ref(''docs'', k || n * 900) FROM generate_series(1, 16) n, unnest(''{d/,p/,n/,u/,b/,x/}''::text[]) k)';
   v_keys text := 'ARRAY(SELECT ''d/'' || n * 900 FROM generate_series(1, 100) n)';
   v_store text := 'daemon.store_id(''docs''), daemon.epoch(daemon.store_id(''docs''))';
 BEGIN
@@ -102,7 +109,7 @@ RESET enable_seqscan;
 -- Old statistics
 BEGIN; CALL daemon.measure(); ROLLBACK;
 -- Fresh ones
-ANALYZE document, part, note, untold, objectlink.object;
+ANALYZE document, part, note, untold, bin, objectlink.object;
 BEGIN; CALL daemon.measure(); ROLLBACK;
 -- None at all
 DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM daemon.measured);
@@ -118,5 +125,5 @@ SELECT count(*) FROM objectlink.linked(ARRAY(SELECT objectlink.storage_ref('docs
 
 ALTER TABLE objectlink.object RESET (autovacuum_enabled);
 SET client_min_messages = warning;
-DROP TABLE document, part, note, untold;
+DROP TABLE document, part, note, untold, bin;
 CALL daemon.finish();

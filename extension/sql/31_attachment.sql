@@ -13,7 +13,9 @@ CREATE TABLE objectlink.attachment (
   attached_by  name NOT NULL DEFAULT session_user,
   detached_at  timestamptz,
   dropped      text,
-  split_from   int
+  split_from   int,
+  soft_delete_column name,
+  soft_delete_type   regtype
 );
 CREATE UNIQUE INDEX attachment_live ON objectlink.attachment (relation, column_name) WHERE detached_at IS NULL;
 COMMENT ON TABLE objectlink.attachment IS 'columns whose values link objects; a detached one stays as history';
@@ -23,6 +25,8 @@ COMMENT ON COLUMN objectlink.attachment.on_unlink IS 'what becomes of an object 
 COMMENT ON COLUMN objectlink.attachment.retention IS 'how long an object is kept after such a row went; NULL: as the store says';
 COMMENT ON COLUMN objectlink.attachment.dropped IS 'why it ended, if its table or column was dropped: what was dropped, by whom, when; NULL: it lives, or detach() ended it';
 COMMENT ON COLUMN objectlink.attachment.split_from IS 'of a partition or child that left its tree: the attachment that linked its rows before';
+COMMENT ON COLUMN objectlink.attachment.soft_delete_column IS 'the column that marks rows as deleted, which then link nothing; NULL: none';
+COMMENT ON COLUMN objectlink.attachment.soft_delete_type IS 'its type; if it is another one by now, all rows link; NULL: it was dropped';
 COMMENT ON COLUMN objectlink.attachment.max_attempts IS 'tries that fail for a reason of the object itself before it is given up; NULL: as the store says';
 
 -- What the outbox says of a table may be read after the table was dropped. Numbers of this database, so not for a dump.

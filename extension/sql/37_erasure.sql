@@ -40,7 +40,7 @@ COMMENT ON COLUMN objectlink.erasure.stored_at IS 'last proof that the store had
 COMMENT ON COLUMN objectlink.erasure.attachment_id IS 'the attachment whose row unlinked it last';
 COMMENT ON COLUMN objectlink.erasure.relation IS 'the table of the row that unlinked it last, by its name at that time';
 COMMENT ON COLUMN objectlink.erasure.row_key IS 'the primary key of that row; NULL: no single row, or it had no key';
-COMMENT ON COLUMN objectlink.erasure.act IS 'what took the link away: delete, update, truncate; or: never linked';
+COMMENT ON COLUMN objectlink.erasure.act IS 'what took the link away: delete, update, soft delete, truncate; or: never linked';
 COMMENT ON COLUMN objectlink.erasure.unlinked_by IS 'the role that did it; of an object that was never linked, the role that handed it over';
 COMMENT ON COLUMN objectlink.erasure.unlinked_at IS 'when the transaction that unlinked it began';
 COMMENT ON COLUMN objectlink.erasure.found_at IS 'when objectlink found it unlinked: that transaction had ended by then';

@@ -3,7 +3,7 @@
 CREATE FUNCTION objectlink.link_trigger() RETURNS trigger
     LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_link_trigger';
 COMMENT ON FUNCTION objectlink.link_trigger() IS
-    'row trigger of an attached column: appends links and unlinks to the outbox; arguments: attachment id, column[, store]';
+    'row trigger of an attached column: appends links and unlinks to the outbox; arguments: attachment id, column[, store, or an empty text[, soft-delete column]]';
 
 CREATE FUNCTION objectlink.truncate_trigger() RETURNS trigger
     LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_truncate_trigger';

@@ -27,16 +27,14 @@ BEGIN
   IF EXISTS (SELECT FROM objectlink.asked_column c WHERE c.relid = relation AND c.column_name = status_column) THEN
     RAISE EXCEPTION 'column "%" of % cannot be a status column', status_column, relation USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It holds links.';
+  ELSIF EXISTS (SELECT FROM objectlink.attachment t WHERE t.relation = relation AND t.soft_delete_column = status_column AND t.detached_at IS NULL) THEN
+    RAISE EXCEPTION 'column "%" of % cannot be a status column', status_column, relation USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It marks rows as deleted.';
   ELSIF EXISTS (SELECT FROM pg_index i WHERE i.indrelid = relation AND i.indisprimary AND v_column.attnum = ANY (i.indkey)) THEN
     RAISE EXCEPTION 'column "%" of % cannot be a status column', status_column, relation USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It belongs to the primary key.';
   -- A row that moves to another partition is deleted and inserted: that would be an unlink and a link.
-  ELSIF EXISTS (SELECT FROM pg_partition_tree(relation) t JOIN pg_partitioned_table p ON p.partrelid = t.relid
-                JOIN pg_attribute a ON a.attrelid = t.relid AND a.attname = status_column
-                WHERE a.attnum = ANY (p.partattrs)
-                   -- Of a key that is an expression its columns are known by this.
-                   OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.relid AND d.objsubid = a.attnum
-                              AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.relid AND d.refobjsubid = 0 AND d.deptype = 'i')) THEN
+  ELSIF objectlink.decides_partition(relation, status_column) THEN
     RAISE EXCEPTION 'column "%" of % cannot be a status column', status_column, relation USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It decides in which partition a row is.';
   END IF;

@@ -43,18 +43,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.tree_is_indexed(oid, name, boolean) IS 'whether a table and all its inheritance children can be asked by index';
 
--- $1 the refs, or the keys of a text column; the answer: those of them that the column holds.
+-- $1 the refs, or the keys of a text column; the answer: those of them that the column holds in a row that links.
+-- p_live: the condition for such rows, see live_row(); NULL: all.
 -- With an index: one look per key that stops at the first row, however many rows share the key.
 -- Without: one pass over the table for the whole batch.
-CREATE FUNCTION objectlink.asking_query(p_relid oid, p_column name, p_indexed boolean, p_text boolean) RETURNS text
+CREATE FUNCTION objectlink.asking_query(p_relid oid, p_column name, p_indexed boolean, p_text boolean, p_live text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format(
     CASE WHEN p_indexed
-      THEN 'SELECT array_agg(w.v) FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.=) w.v LIMIT 1) AS hit'
-      ELSE 'SELECT array_agg(DISTINCT (%2$s)::%3$s) FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.=) ANY ($1)'
+      THEN 'SELECT array_agg(w.v) FROM unnest($1) AS w (v) CROSS JOIN LATERAL (SELECT 1 FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.=) w.v%4$s LIMIT 1) AS hit'
+      ELSE 'SELECT array_agg(DISTINCT (%2$s)::%3$s) FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.=) ANY ($1)%4$s'
     END,
     p_relid::regclass,
     CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column) ELSE format('t.%I', p_column) END,
-    CASE WHEN p_text THEN 'text' ELSE 'objectlink.storage_ref' END)
+    CASE WHEN p_text THEN 'text' ELSE 'objectlink.storage_ref' END,
+    coalesce(' AND ' || p_live, ''))
 $$;
-COMMENT ON FUNCTION objectlink.asking_query(oid, name, boolean, boolean) IS 'the query that asks one column which of some refs it holds';
+COMMENT ON FUNCTION objectlink.asking_query(oid, name, boolean, boolean, text) IS 'the query that asks one column which of some refs it holds';

@@ -37,8 +37,10 @@ WITH RECURSIVE ref_type (oid) AS (
   GROUP BY a.relation, a.column_name, a.store
 )
 SELECT c.relid, c.column_name, a.attnum, c.attachment_id, c.store,
-       objectlink.tree_is_indexed(c.relid, c.column_name, c.store IS NOT NULL) AS indexed
+       objectlink.tree_is_indexed(c.relid, c.column_name, c.store IS NOT NULL) AS indexed,
+       CASE WHEN s.soft_delete_column IS NOT NULL THEN objectlink.live_row(c.attachment_id, 't') END AS live
 FROM candidate c
+LEFT JOIN objectlink.attachment s ON s.id = c.attachment_id
 JOIN pg_catalog.pg_class r ON r.oid = c.relid
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attname = c.column_name
 WHERE r.relkind IN ('r', 'p') AND r.relpersistence <> 't' AND r.relnamespace <> 'objectlink'::pg_catalog.regnamespace
@@ -59,7 +61,7 @@ DECLARE
 BEGIN
   FOR v_column IN SELECT * FROM objectlink.asked_column ORDER BY attachment_id NULLS LAST, relid, attnum LOOP
     BEGIN
-      v_question := objectlink.asking_query(v_column.relid, v_column.column_name, v_column.indexed, v_column.store IS NOT NULL);
+      v_question := objectlink.asking_query(v_column.relid, v_column.column_name, v_column.indexed, v_column.store IS NOT NULL, v_column.live);
       IF v_column.store IS NULL THEN
         RETURN QUERY SELECT r, v_column.attachment_id, NULL::text
           FROM unnest(objectlink.ask_as_owner(v_column.relid, v_question, p_refs)) r;

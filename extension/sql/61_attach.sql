@@ -4,13 +4,12 @@
 -- The triggers of one attachment, on every relation of its tree that lacks them. PostgreSQL clones row triggers
 -- to partitions; it clones neither TRUNCATE triggers nor, to inheritance children, any. DISABLE TRIGGER is left as
 -- it is; a plain ENABLE, as after a restore, is made ALWAYS again.
--- Texts are compared in the "C" collation: a case-insensitive one would miss a change of key. A ref has no collation,
--- and the shorter condition is worth having: every UPDATE of one row reads it anew.
 CREATE FUNCTION objectlink.complete_triggers(p_attachment_id int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_at objectlink.attachment;
   v_link_call text;
+  v_link text;
   v_relid oid;
   v_event text;
   v_rest text;
@@ -18,19 +17,19 @@ DECLARE
   v_enabled "char";
 BEGIN
   SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
-  v_link_call := format('EXECUTE FUNCTION objectlink.link_trigger(%L, %L', v_at.id, v_at.column_name)
-                 || CASE WHEN v_at.store IS NULL THEN ')' ELSE format(', %L)', v_at.store) END;
+  v_link_call := format('EXECUTE FUNCTION objectlink.link_trigger(%s)', objectlink.link_arguments(v_at));
+  -- Texts are compared in the "C" collation: a case-insensitive one would miss a change of key. A ref has no collation,
+  -- and the shorter condition is worth having: every UPDATE of one row reads it anew.
+  v_link := CASE WHEN v_at.store IS NULL THEN '%s' ELSE '(%s)::text COLLATE "C"' END;
   -- The root first: its triggers are cloned to partitions.
   FOR v_relid IN
     SELECT r.relid FROM objectlink.attached_relation r WHERE r.attachment_id = p_attachment_id ORDER BY r.depth, r.relid
   LOOP
     FOR v_event, v_rest IN VALUES
-      ('INSERT', format('FOR EACH ROW WHEN (NEW.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),
-      ('DELETE', format('FOR EACH ROW WHEN (OLD.%I IS NOT NULL) %s', v_at.column_name, v_link_call)),
-      ('UPDATE', format('FOR EACH ROW WHEN ('
-                        || CASE WHEN v_at.store IS NULL THEN 'OLD.%1$I IS DISTINCT FROM NEW.%1$I'
-                           ELSE '(OLD.%1$I)::text COLLATE "C" IS DISTINCT FROM (NEW.%1$I)::text COLLATE "C"' END || ') %2$s',
-                        v_at.column_name, v_link_call)),
+      ('INSERT', format('FOR EACH ROW WHEN (%s IS NOT NULL) %s', objectlink.row_link(v_at, 'NEW'), v_link_call)),
+      ('DELETE', format('FOR EACH ROW WHEN (%s IS NOT NULL) %s', objectlink.row_link(v_at, 'OLD'), v_link_call)),
+      ('UPDATE', format('FOR EACH ROW WHEN (%s IS DISTINCT FROM %s) %s', format(v_link, objectlink.row_link(v_at, 'OLD')),
+                        format(v_link, objectlink.row_link(v_at, 'NEW')), v_link_call)),
       ('TRUNCATE', format('FOR EACH STATEMENT EXECUTE FUNCTION objectlink.truncate_trigger(%L)', v_at.id))
     LOOP
       v_name := format('objectlink_%s_%s', lower(v_event), v_at.id);
@@ -47,6 +46,21 @@ BEGIN
   PERFORM objectlink.complete_keep_triggers(p_attachment_id);
 END $$;
 COMMENT ON FUNCTION objectlink.complete_triggers(int) IS 'gives an attached table, its partitions and children the triggers they lack';
+
+CREATE FUNCTION objectlink.row_link(p_at objectlink.attachment, p_row text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce('(CASE WHEN ' || objectlink.soft_deleted(p_at.id, p_row) || ' THEN NULL ELSE ' || v.link || ' END)', v.link)
+  FROM (SELECT format('%s.%I', p_row, p_at.column_name)) AS v (link)
+$$;
+COMMENT ON FUNCTION objectlink.row_link(objectlink.attachment, text) IS 'what a row links, as an expression: nothing if it is marked as deleted';
+
+CREATE FUNCTION objectlink.link_arguments(p_at objectlink.attachment) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT concat_ws(', ', quote_literal(p_at.id), quote_literal(p_at.column_name),
+    CASE WHEN objectlink.soft_deleted(p_at.id, '') IS NOT NULL THEN format('%L, %L', coalesce(p_at.store, ''), p_at.soft_delete_column)
+         ELSE quote_literal(p_at.store) END)
+$$;
+COMMENT ON FUNCTION objectlink.link_arguments(objectlink.attachment) IS 'the arguments of the triggers that read links: attachment id, column[, store, or an empty text[, soft-delete column]]';
 
 CREATE FUNCTION objectlink.drop_triggers(p_attachment_id int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -100,10 +114,7 @@ BEGIN
     RAISE EXCEPTION 'cannot attach column "%" of %: it is inherited', column_name, relation USING ERRCODE = 'wrong_object_type',
       HINT = format('Attach %s: its partitions and children are attached with it.', v_parent);
   END IF;
-  WITH RECURSIVE base (oid, parent) AS (
-    SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = v_column.atttypid
-    UNION ALL SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.parent
-  ) SELECT b.oid INTO v_base FROM base b WHERE b.parent = 0;
+  v_base := objectlink.base_type(v_column.atttypid);
   IF v_base = 'objectlink.storage_ref'::regtype THEN
     IF store IS NOT NULL THEN
       RAISE EXCEPTION 'a store cannot be given for column "%" of type storage_ref', column_name USING ERRCODE = 'invalid_parameter_value',
@@ -175,7 +186,7 @@ COMMENT ON FUNCTION objectlink.require_index(regclass, name, boolean, boolean) I
 CREATE FUNCTION objectlink.attach(relation regclass, column_name name, store name DEFAULT NULL, on_unlink text DEFAULT 'delete',
                                   retention interval DEFAULT NULL, max_attempts int DEFAULT NULL, create_index boolean DEFAULT NULL,
                                   status_column name DEFAULT NULL, status_map jsonb DEFAULT NULL, related regclass[] DEFAULT NULL,
-                                  on_upload_failure text DEFAULT 'mark', on_delete_failure text DEFAULT 'dead_letter') RETURNS int
+                                  on_upload_failure text DEFAULT 'mark', on_delete_failure text DEFAULT 'dead_letter', soft_delete_column name DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -185,6 +196,9 @@ BEGIN
   PERFORM objectlink.check_attachable(relation, column_name, store);
   PERFORM objectlink.check_policy(on_unlink, retention, max_attempts);
   PERFORM objectlink.check_row_policy(relation, column_name, status_column, status_map, related, on_upload_failure, on_delete_failure);
+  IF soft_delete_column IS NOT NULL THEN
+    PERFORM objectlink.check_soft_delete_column(relation, column_name, soft_delete_column, status_column, on_delete_failure);
+  END IF;
   -- No writer between the index, the triggers and the walk over the rows that are there already.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
   IF EXISTS (SELECT FROM objectlink.attachment a WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL) THEN
@@ -195,12 +209,14 @@ BEGIN
   PERFORM objectlink.require_index(relation, column_name, store IS NOT NULL, create_index);
   INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts)
     VALUES (relation, column_name, v_attnum, store, on_unlink, retention, max_attempts) RETURNING id INTO v_id;
+  UPDATE objectlink.attachment a SET soft_delete_column = c.attname, soft_delete_type = c.atttypid
+    FROM pg_attribute c WHERE a.id = v_id AND c.attrelid = relation AND c.attname = soft_delete_column;
   PERFORM objectlink.set_row_policy(v_id, status_column, status_map, related, on_upload_failure, on_delete_failure);
   PERFORM objectlink.complete_triggers(v_id);
   INSERT INTO objectlink.scan (attachment_id, kind) VALUES (v_id, 'link');
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.attach(regclass, name, name, text, interval, int, boolean, name, jsonb, regclass[], text, text) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
+COMMENT ON FUNCTION objectlink.attach(regclass, name, name, text, interval, int, boolean, name, jsonb, regclass[], text, text, name) IS 'links a column: from now on its rows keep their objects; rows that exist already are linked in the background. Returns the attachment''s id';
 
 CREATE FUNCTION objectlink.detach(relation regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -14,6 +14,7 @@ DECLARE
   v_after text;
   v_values text[];
   v_value text;
+  v_live text;
   v_refs objectlink.storage_ref[];
 BEGIN
   taken := 0;
@@ -38,6 +39,14 @@ BEGIN
   END IF;
   taken := cardinality(v_values);
   last := v_values[taken];
+  -- Of a value that a page ends with, another row may be the one that links: so it is the question that is put, as everywhere.
+  v_live := objectlink.live_row(v_at.id, 't');
+  IF v_live IS NOT NULL THEN
+    v_live := objectlink.asking_query(v_relation, v_at.column_name, objectlink.tree_is_indexed(v_relation, v_at.column_name, v_at.store IS NOT NULL),
+                                      v_at.store IS NOT NULL, v_live);
+    v_values := coalesce(CASE WHEN v_at.store IS NOT NULL THEN objectlink.ask_as_owner(v_relation, v_live, v_values)
+                              ELSE objectlink.ask_as_owner(v_relation, v_live, v_values::objectlink.storage_ref[])::text[] END, '{}');
+  END IF;
   BEGIN
     v_refs := ARRAY(SELECT objectlink.value_ref(v_at.store, v) FROM unnest(v_values) v);
   EXCEPTION WHEN invalid_parameter_value THEN

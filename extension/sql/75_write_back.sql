@@ -41,6 +41,7 @@ CREATE FUNCTION objectlink.linking_rows(p_at objectlink.attachment) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format(CASE WHEN p_at.store IS NULL THEN 't.%I OPERATOR(pg_catalog.=) ANY ($1::objectlink.storage_ref[])'
                      ELSE 't.%I COLLATE "C" OPERATOR(pg_catalog.=) ANY ($1)' END, p_at.column_name)
+         || coalesce(' AND ' || objectlink.live_row(p_at.id, 't'), '')
 $$;
 COMMENT ON FUNCTION objectlink.linking_rows(objectlink.attachment) IS 'the condition for rows that link one of some objects';
 

@@ -25,7 +25,7 @@ COMMENT ON VIEW objectlink.workers IS 'daemons that are connected now, and what 
 
 CREATE VIEW objectlink.attachments WITH (security_barrier) AS
 SELECT a.id, a.relation, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, a.attached_at, a.attached_by,
-       p.status_column, p.status_map, coalesce(p.on_upload_failure, 'mark') AS on_upload_failure, coalesce(p.on_delete_failure, 'dead_letter') AS on_delete_failure,
+       p.status_column, p.status_map, a.soft_delete_column, coalesce(p.on_upload_failure, 'mark') AS on_upload_failure, coalesce(p.on_delete_failure, 'dead_letter') AS on_delete_failure,
        ARRAY(SELECT r.relation FROM objectlink.related_table r WHERE r.attachment_id = a.id ORDER BY r.depth, r.relation) AS related,
        EXISTS (SELECT FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS linking_existing_rows,
        (SELECT sum(s.done) FROM objectlink.scan s WHERE s.attachment_id = a.id AND s.kind = 'link') AS existing_rows_linked,

@@ -101,6 +101,16 @@ SELECT 'error' AS severity, NULL::name AS store, s.kind || ' walk stands still' 
        'make the table readable again (a lock, a changed column); the daemon tries again by itself' AS remedy
 FROM objectlink.scan s JOIN objectlink.attachment a ON a.id = s.attachment_id WHERE s.last_error IS NOT NULL;
 
+CREATE VIEW objectlink.problem_soft_delete_column AS
+SELECT 'error' AS severity, a.store, 'soft-delete column unusable' AS what,
+       format('%s.%I, which marked rows as deleted, %s: all rows of the table link the objects of column %I', a.relation, a.soft_delete_column,
+              CASE WHEN c.attnum IS NULL OR a.soft_delete_type IS NULL THEN 'was dropped' ELSE 'has another type' END, a.column_name) AS detail,
+       NULL::timestamptz AS since, format('detach and attach column %I of %s, with another soft_delete_column or none', a.column_name, a.relation) AS remedy
+FROM objectlink.attachment a
+LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = a.relation AND c.attname = a.soft_delete_column AND NOT c.attisdropped
+WHERE a.detached_at IS NULL AND a.soft_delete_column IS NOT NULL
+  AND (a.soft_delete_type IS NULL OR c.atttypid IS DISTINCT FROM a.soft_delete_type::oid);
+
 -- Any role may take advisory locks: one that is no daemon's keeps every daemon out.
 CREATE VIEW objectlink.problem_lock AS
 SELECT 'error' AS severity, s.name AS store, CASE WHEN l.objid = 0 THEN 'outbox locked' ELSE 'store locked' END AS what,
@@ -151,6 +161,7 @@ FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_walk
       UNION ALL SELECT * FROM objectlink.problem_row
       UNION ALL SELECT * FROM objectlink.problem_status_column
+      UNION ALL SELECT * FROM objectlink.problem_soft_delete_column
       UNION ALL SELECT * FROM objectlink.problem_finding
       UNION ALL SELECT * FROM objectlink.problem_run
       UNION ALL SELECT * FROM objectlink.problem_dead_letter
@@ -171,6 +182,7 @@ COMMENT ON VIEW objectlink.problem_dead_letter IS 'problems: work that was given
 COMMENT ON VIEW objectlink.problem_stuck IS 'problems: work that does not get on, and nobody has said why';
 COMMENT ON VIEW objectlink.problem_consumer IS 'problems: consumers of the event stream that do not get on, or for which old events are kept';
 COMMENT ON VIEW objectlink.problem_column IS 'problems: columns that can''t be asked, or only by reading the whole table';
+COMMENT ON VIEW objectlink.problem_soft_delete_column IS 'problems: columns that marked rows as deleted and cannot any more';
 COMMENT ON VIEW objectlink.problem_walk IS 'problems: walks over rows or objects that do not get on';
 COMMENT ON VIEW objectlink.problem_lock IS 'problems: advisory locks of daemons that somebody else holds';
 COMMENT ON VIEW objectlink.problem_no_daemon IS 'problems: work waits and nobody does it';

@@ -40,6 +40,14 @@ BEGIN
       END;
     END LOOP;
   END LOOP;
+  FOR v_at IN
+    SELECT a.id FROM objectlink.attachment a
+    WHERE a.detached_at IS NULL AND a.soft_delete_type IS NOT NULL
+      AND NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = a.relation AND c.attname = a.soft_delete_column AND NOT c.attisdropped)
+    ORDER BY a.id
+  LOOP
+    PERFORM objectlink.end_soft_delete(v_at.id, v_by);
+  END LOOP;
   -- Its number means nothing any more; in a dump it would come to mean another table.
   UPDATE objectlink.attachment a SET relation = 0::oid
     WHERE a.relation <> 0::oid AND NOT EXISTS (SELECT FROM pg_class t WHERE t.oid = a.relation);
@@ -76,6 +84,30 @@ COMMENT ON FUNCTION objectlink.hold_dropped(int, text, oid[]) IS 'queues a walk 
 CREATE EVENT TRIGGER objectlink_drop ON sql_drop EXECUTE FUNCTION objectlink.on_drop();
 COMMENT ON EVENT TRIGGER objectlink_drop IS 'notices when an attached table, a part of it or its column is dropped, by whatever command';
 
+-- By what its triggers depend on: in a copy the numbers of columns may be others, and a column that happens to have an old
+-- number is not the one that was meant. Only where the triggers are missing the number is all there is.
+CREATE FUNCTION objectlink.renamed_columns(OUT id int, OUT column_name name, OUT soft_delete_column name) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT a.id, coalesce(n.link, a.column_name), coalesce(n.soft_delete, a.soft_delete_column)
+  FROM objectlink.attachment a
+  CROSS JOIN LATERAL (
+    SELECT array_agg(c.attname) AS names
+    FROM pg_trigger g
+    JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = g.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = g.tgrelid
+    JOIN pg_attribute c ON c.attrelid = d.refobjid AND c.attnum = d.refobjsubid
+    WHERE g.tgrelid = a.relation AND g.tgname = format('objectlink_insert_%s', a.id)
+  ) t
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN t.names IS NULL THEN (SELECT c.attname FROM pg_attribute c WHERE c.attrelid = a.relation AND c.attnum = a.attnum AND NOT c.attisdropped
+                                           AND c.attname <> a.column_name)
+                WHEN NOT a.column_name = ANY (t.names) AND (a.soft_delete_type IS NULL OR a.soft_delete_column = ANY (t.names)) THEN (SELECT x FROM unnest(t.names) x WHERE x IS DISTINCT FROM a.soft_delete_column LIMIT 1) END AS link,
+           CASE WHEN a.column_name = ANY (t.names) AND a.soft_delete_type IS NOT NULL AND NOT a.soft_delete_column = ANY (t.names)
+                THEN (SELECT x FROM unnest(t.names) x WHERE x <> a.column_name LIMIT 1) END AS soft_delete
+  ) n
+  WHERE a.detached_at IS NULL AND (n.link IS NOT NULL OR n.soft_delete IS NOT NULL)
+$$;
+COMMENT ON FUNCTION objectlink.renamed_columns() IS 'attachments whose linked, or soft-delete, column has another name by now, with these names';
+
 CREATE FUNCTION objectlink.on_table_change() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -98,13 +130,10 @@ BEGIN
   UPDATE objectlink.attachment a SET attnum = c.attnum FROM pg_attribute c
     WHERE a.detached_at IS NULL AND c.attrelid = a.relation AND c.attname = a.column_name AND NOT c.attisdropped AND c.attnum <> a.attnum;
   -- A renamed column: its triggers name it.
-  FOR v_at IN
-    SELECT a.id, c.attname FROM objectlink.attachment a
-    JOIN pg_attribute c ON c.attrelid = a.relation AND c.attnum = a.attnum AND NOT c.attisdropped
-    WHERE a.detached_at IS NULL AND c.attname <> a.column_name
+  FOR v_at IN SELECT * FROM objectlink.renamed_columns()
   LOOP
     PERFORM objectlink.drop_triggers(v_at.id);
-    UPDATE objectlink.attachment SET column_name = v_at.attname WHERE id = v_at.id;
+    UPDATE objectlink.attachment SET column_name = v_at.column_name, soft_delete_column = v_at.soft_delete_column WHERE id = v_at.id;
     PERFORM objectlink.complete_triggers(v_at.id);
   END LOOP;
   PERFORM objectlink.follow_row_policies();
@@ -115,7 +144,8 @@ BEGIN
   -- A partition that was detached, a child that no longer inherits or has outlived its parent's column: its rows link as before, so it gets an attachment
   -- of its own. Its parts, if it has any, only lose the triggers of the old one.
   FOR v_at IN
-    SELECT t.id, t.relid, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, c.attnum, c.attinhcount = 0 AS stands_alone
+    SELECT t.id, t.relid, a.column_name, a.store, a.on_unlink, a.retention, a.max_attempts, c.attnum, c.attinhcount = 0 AS stands_alone,
+           a.soft_delete_column, a.soft_delete_type
     FROM (SELECT x.id, g.tgrelid AS relid FROM objectlink.attachment x
           JOIN pg_trigger g ON g.tgname = format('objectlink_truncate_%s', x.id) AND g.tgfoid = 'objectlink.truncate_trigger'::regproc
           WHERE x.detached_at IS NULL OR x.dropped IS NOT NULL
@@ -131,8 +161,10 @@ BEGIN
       EXECUTE format('DROP TRIGGER %I ON %s', v_trigger, v_at.relid::regclass);
     END LOOP;
     IF v_at.stands_alone THEN
-      INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts, split_from)
-        VALUES (v_at.relid, v_at.column_name, v_at.attnum, v_at.store, v_at.on_unlink, v_at.retention, v_at.max_attempts, v_at.id)
+      INSERT INTO objectlink.attachment (relation, column_name, attnum, store, on_unlink, retention, max_attempts, split_from,
+                                         soft_delete_column, soft_delete_type)
+        VALUES (v_at.relid, v_at.column_name, v_at.attnum, v_at.store, v_at.on_unlink, v_at.retention, v_at.max_attempts, v_at.id,
+                v_at.soft_delete_column, v_at.soft_delete_type)
         ON CONFLICT (relation, column_name) WHERE detached_at IS NULL DO NOTHING RETURNING id INTO v_id;
       IF FOUND THEN
         PERFORM objectlink.inherit_row_policy(v_at.id, v_id);

@@ -12,7 +12,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
       'fail_marker', 'fence_store', 'next_run', 'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
       'deletions_to_confirm', 'confirm_deletions']
-    WHEN 'admin' THEN ARRAY['attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
+    WHEN 'admin' THEN ARRAY[
+      'check_soft_delete_column', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
+      'attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
@@ -22,9 +24,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'retry_dead_letters', 'discard_dead_letters', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
-      'reservation_time', 'unsettled', 'on_table_change', 'on_server_change', 'functions_of', 'grant_daemon',
+      'reservation_time', 'unsettled', 'on_table_change', 'renamed_columns', 'on_server_change', 'functions_of', 'grant_daemon',
       'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked',
-      'kept_until', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window',
+      'kept_until', 'end_soft_delete', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window',
       'brake_count_interval', 'brake_due_max', 'brake_known_max', 'brake_share_from', 'brake_lets_pass',
       'uncount_deletions', 'scan_join_holds', 'vanished_reason', 'speaker_is_lost', 'on_drop', 'hold_dropped',
       'ask_rows', 'put_back', 'drop_reason', 'judge', 'write_changes', 'planned_once_max', 'plan_for',
@@ -36,14 +38,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'oldest_transaction', 'wait_lock_class', 'last_erasure', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
       'write_as_owner', 'parent_of', 'follow_row_policies', 'forget_dropped_related', 'inherit_row_policy', 'row_write_ms', 'row_work_ms',
       'row_retry_max', 'row_lock_retry_max', 'queue_row_work', 'linking_rows', 'keys_of_related', 'hanging_rows', 'write_status',
-      'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'key_columns', 'compensate_upload', 'note_row_failure',
+      'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'compensate_upload', 'note_row_failure',
       'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
       'deletions_to_confirm_max', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
       'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']
-    WHEN 'reader' THEN ARRAY['asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run',
+    WHEN 'reader' THEN ARRAY[
+      'base_type', 'marked_deleted', 'soft_deleted', 'live_row',
+      'asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run',
       'discarded_text', 'event_retention', 'consumer_late_after', 'create_consumer', 'drop_consumer', 'grant_consumer', 'revoke_consumer', 'set_consumer_notify', 'read_events', 'ack_events']
     END)
 $$;

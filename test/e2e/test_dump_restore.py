@@ -176,3 +176,28 @@ def test_a_schema_only_dump_restores(dumped):
     pg_tool(dumped.pg.cluster, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", copy.name, input=script)
     assert triggers(copy) == triggers(dumped.pg)
     copy.close()
+
+
+@pytest.mark.parametrize("way", ["plain", "custom"])
+def test_marked_rows_link_nothing_in_the_copy_either(pg, bucket, way):
+    """Although the columns of the copy have other numbers."""
+    pg.create_server("docs", bucket.endpoint, bucket.name)
+    pg.run("CREATE TABLE letter (was int, id int PRIMARY KEY, file objectlink.storage_ref, deleted_at timestamptz); ALTER TABLE letter DROP was")
+    pg.run("SELECT objectlink.attach('letter', 'file', soft_delete_column => 'deleted_at')")
+    pg.run("INSERT INTO letter VALUES (1, 's3://docs/alive', NULL), (2, 's3://docs/marked', now())")
+    copy = restore(pg, way)
+
+    def linked():
+        return [row[0] for row in copy.run("SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/alive,s3://docs/marked}') ORDER BY 1")]
+
+    assert linked() == ["alive"]
+    copy.run("UPDATE letter SET deleted_at = NULL WHERE id = 2")
+    assert copy.value("SELECT count(*) FROM objectlink.outbox WHERE op = 'L' AND objectlink.key(ref) = 'marked'") == 1
+    copy.run("ALTER TABLE letter RENAME deleted_at TO removed_at")
+    copy.run("UPDATE letter SET removed_at = now()")
+    assert linked() == []
+    # and the first change is one of the other name
+    copy = restore(pg, way)
+    copy.run("ALTER TABLE letter RENAME file TO scan")
+    assert copy.value("SELECT column_name FROM objectlink.attachments") == "scan"
+    assert linked() == ["alive"]
