@@ -1,8 +1,11 @@
 -- Asking the rows: whether a key is linked is never counted, it is asked of the user's tables themselves.
 
 -- Every column that may hold a link: of type storage_ref (through domains, attached or not), and attached
--- text columns, also after detach(), which keeps the objects of their rows. Found through pg_depend, which is indexed by type. Inherited columns (partitions,
--- inheritance children) are asked through their parent. A temporary table holds no links.
+-- text columns, also after detach(), which keeps the objects of their rows. Found through pg_depend, which is indexed by type. A temporary
+-- table holds no links.
+-- A partition or child is asked through its parent, if that one is asked: it may be a foreign table, or have a text column that nobody has attached. The
+-- rows of a partition whose DETACH CONCURRENTLY is under way are not the parent's any more. One that is attached answers for its attachment, unless one
+-- above says of all its rows that they link.
 CREATE VIEW objectlink.asked_column AS
 WITH RECURSIVE ref_type (oid) AS (
   SELECT 'objectlink.storage_ref'::pg_catalog.regtype::oid
@@ -14,15 +17,7 @@ WITH RECURSIVE ref_type (oid) AS (
                       WHERE i.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND i.refobjid = r.oid
                         AND i.classid = 'pg_catalog.pg_type'::pg_catalog.regclass OFFSET 0) AS d
   JOIN pg_catalog.pg_type t ON t.oid = d.objid AND t.typtype = 'd'
-), candidate (relid, column_name, attachment_id, store) AS (
-  SELECT d.objid, c.attname, a.id, NULL::name
-  FROM ref_type r
-  CROSS JOIN LATERAL (SELECT i.objid, i.objsubid FROM pg_catalog.pg_depend i
-                      WHERE i.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND i.refobjid = r.oid
-                        AND i.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.objsubid > 0 OFFSET 0) AS d
-  JOIN pg_catalog.pg_attribute c ON c.attrelid = d.objid AND c.attnum = d.objsubid
-  LEFT JOIN objectlink.attachment a ON a.relation = d.objid AND a.column_name = c.attname AND a.detached_at IS NULL
-  UNION ALL
+), text_column (relid, column_name, attachment_id, store) AS (
   SELECT a.relation, a.column_name, a.id, a.store
   FROM objectlink.attachment a WHERE a.store IS NOT NULL AND a.detached_at IS NULL
   UNION ALL
@@ -35,16 +30,44 @@ WITH RECURSIVE ref_type (oid) AS (
     AND NOT EXISTS (SELECT FROM objectlink.attachment l WHERE l.relation = a.relation AND l.column_name = a.column_name
                     AND l.store = a.store AND l.detached_at IS NULL)
   GROUP BY a.relation, a.column_name, a.store
+), candidate (relid, column_name, attachment_id, store) AS (
+  SELECT d.objid, c.attname, a.id, NULL::name
+  FROM ref_type r
+  CROSS JOIN LATERAL (SELECT i.objid, i.objsubid FROM pg_catalog.pg_depend i
+                      WHERE i.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND i.refobjid = r.oid
+                        AND i.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.objsubid > 0 OFFSET 0) AS d
+  JOIN pg_catalog.pg_attribute c ON c.attrelid = d.objid AND c.attnum = d.objsubid
+  LEFT JOIN objectlink.attachment a ON a.relation = d.objid AND a.column_name = c.attname AND a.detached_at IS NULL
+  UNION ALL
+  SELECT t.relid, t.column_name, t.attachment_id, t.store FROM text_column t
+  UNION ALL
+  SELECT i.inhrelid, t.column_name, t.attachment_id, t.store
+  FROM text_column t JOIN pg_catalog.pg_inherits i ON i.inhdetachpending
+  WHERE t.relid IN (SELECT p.relid FROM pg_catalog.pg_partition_ancestors(i.inhparent) p)
+), askable AS MATERIALIZED (
+  SELECT c.relid, c.column_name, a.attnum, c.attachment_id, c.store, a.attinhcount > 0 AS inherited
+  FROM candidate c
+  JOIN pg_catalog.pg_class r ON r.oid = c.relid
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attname = c.column_name
+  WHERE r.relkind IN ('r', 'p') AND r.relpersistence <> 't' AND r.relnamespace <> 'objectlink'::pg_catalog.regnamespace
+    AND NOT a.attisdropped
+), part AS MATERIALIZED (
+  SELECT i.inhrelid AS relid, p.column_name, coalesce(p.store, '') AS store,
+         p.attachment_id IS NOT NULL AND s.soft_delete_column IS NULL AS attached
+  FROM askable p JOIN pg_catalog.pg_inherits i ON i.inhparent = p.relid
+  LEFT JOIN objectlink.attachment s ON s.id = p.attachment_id
+  WHERE NOT i.inhdetachpending
 )
-SELECT c.relid, c.column_name, a.attnum, c.attachment_id, c.store,
+SELECT c.relid, c.column_name, c.attnum, c.attachment_id, c.store,
        objectlink.tree_is_indexed(c.relid, c.column_name, c.store IS NOT NULL) AS indexed,
        CASE WHEN s.soft_delete_column IS NOT NULL THEN objectlink.live_row(c.attachment_id, 't') END AS live
-FROM candidate c
+FROM askable c
 LEFT JOIN objectlink.attachment s ON s.id = c.attachment_id
-JOIN pg_catalog.pg_class r ON r.oid = c.relid
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attname = c.column_name
-WHERE r.relkind IN ('r', 'p') AND r.relpersistence <> 't' AND r.relnamespace <> 'objectlink'::pg_catalog.regnamespace
-  AND NOT a.attisdropped AND a.attinhcount = 0;
+WHERE NOT c.inherited
+   -- NOT IN: hashed, however many partitions there are.
+   OR (c.relid, c.column_name, coalesce(c.store, '')) NOT IN (SELECT p.relid, p.column_name, p.store FROM part p)
+   OR c.attachment_id IS NOT NULL AND (c.relid, c.column_name, coalesce(c.store, '')) NOT IN
+        (SELECT p.relid, p.column_name, p.store FROM part p WHERE p.attached);
 COMMENT ON VIEW objectlink.asked_column IS 'every column that is asked whether a key is still linked';
 
 -- Whether a key is linked. The question is put with the rights of each table's owner (see ask_as_owner). One row per ref and attachment that links it; a column that could not be asked

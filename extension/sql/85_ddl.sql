@@ -208,9 +208,10 @@ BEGIN
     PERFORM objectlink.create_index(v_at.relid, v_at.column_name, v_at.is_text);
   END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.on_table_change() IS 'event trigger: completes the triggers of attached tables after CREATE TABLE and ALTER TABLE';
+COMMENT ON FUNCTION objectlink.on_table_change() IS 'event trigger: completes the triggers of attached tables after commands that make or change tables';
 
 CREATE EVENT TRIGGER objectlink_table_change ON ddl_command_end
-  WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+  -- ALTER TYPE and the others rename columns of ordinary tables as well; what CREATE SCHEMA contains has no tag of its own.
+  WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER TYPE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE')
   EXECUTE FUNCTION objectlink.on_table_change();
 COMMENT ON EVENT TRIGGER objectlink_table_change IS 'keeps the triggers of attached tables right when tables change';
