@@ -47,6 +47,23 @@ SELECT daemon.apply(), daemon.walk();
 SELECT daemon.apply();
 SELECT key, state, held_reason FROM objectlink.object WHERE key = 'a';
 
+-- A link that issue() saw before it was applied, and whose row a TRUNCATE took: the walk finds the object by the table that linked it last
+CREATE TABLE annex (file objectlink.storage_ref);
+SELECT objectlink.attach('annex', 'file') AS annex, daemon.walk() \gset
+CALL daemon.unlink('b');
+SELECT daemon.condemn();
+ALTER TABLE annex DISABLE TRIGGER USER;
+INSERT INTO annex VALUES ('s3://docs/b');
+ALTER TABLE annex ENABLE TRIGGER USER;
+SELECT * FROM daemon.issue();
+INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at) VALUES ('L', :annex, 's3://docs/b', pg_current_xact_id(), now());
+TRUNCATE annex;
+SELECT taken FROM objectlink.apply_outbox(daemon.epoch(0), '(0,0)', 1);
+SELECT key, state, held_reason FROM objectlink.object WHERE key = 'b';
+SELECT daemon.apply(), daemon.walk() > 0;
+SELECT daemon.apply();
+SELECT key, state, held_reason, due_at <= now() AS due FROM objectlink.object WHERE key = 'b';
+
 SET client_min_messages = warning;
-DROP TABLE document;
+DROP TABLE document, annex;
 CALL daemon.finish();

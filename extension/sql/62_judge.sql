@@ -185,6 +185,9 @@ BEGIN
              -- One that could not be asked may still link it, as before.
              CASE WHEN (p_answer).doubt
                   THEN ARRAY(SELECT DISTINCT x FROM unnest(h.linked_by || h.was_linked_by || h.was_attachment_id) x WHERE x IS NOT NULL ORDER BY x)
+                  -- Its unlink is still to come, and a TRUNCATE finds the object only by who linked it.
+                  WHEN h.hold IS NOT NULL AND (h.touched).link
+                  THEN ARRAY(SELECT DISTINCT x FROM unnest(h.was_linked_by || h.was_attachment_id || (h.touched).touched_by) x WHERE x IS NOT NULL ORDER BY x)
                   ELSE h.linked_by END AS links,
              -- Unlinked, and nobody said so yet: the unlink itself is still to come, and knows better.
              -- What waits already is not kept longer because a walk asks about it: no row has gone since.
