@@ -123,7 +123,7 @@ UPDATE objectlink.row_work SET due_at = now();
 SELECT daemon.work_on_rows();
 SELECT key, attempts, due_at - clock_timestamp() > interval '1 s' AS backs_off FROM objectlink.row_work;
 SELECT count(*) FROM objectlink.event WHERE cause = 'row not written';
-SELECT what, store FROM objectlink.unsettled(pg_current_xact_id(), clock_timestamp());
+SELECT what, store FROM objectlink.unsettled(pg_current_xact_id(), clock_timestamp()) ORDER BY what;
 DROP TRIGGER refuse ON word;
 UPDATE objectlink.row_work SET due_at = now();
 SELECT daemon.work_on_rows();

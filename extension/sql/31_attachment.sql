@@ -54,7 +54,7 @@ COMMENT ON VIEW objectlink.attached_relation IS 'tables whose rows link objects,
 CREATE TABLE objectlink.scan (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   attachment_id int NOT NULL,
-  kind          text NOT NULL CHECK (kind IN ('link', 'unlink')),
+  kind          text NOT NULL CHECK (kind IN ('link', 'unlink', 'show')),
   relid         regclass,
   hold          text,
   after_store   int NOT NULL DEFAULT 0,
@@ -68,7 +68,7 @@ CREATE TABLE objectlink.scan (
   failed_at     timestamptz,
   last_error    text
 );
-COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a relation that was truncated or dropped';
+COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a relation that was truncated or dropped; show = objects whose rows are to show their state otherwise';
 COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached relation; NULL: all of it';
 COMMENT ON COLUMN objectlink.scan.hold IS 'unlink: what was dropped; objects that no row links any more are held for this reason. NULL: a TRUNCATE, and they may go';
 COMMENT ON COLUMN objectlink.scan.role IS 'unlink: the role that truncated it, and below when that transaction began and what it did';

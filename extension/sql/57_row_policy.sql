@@ -182,7 +182,7 @@ BEGIN
   END IF;
   PERFORM objectlink.check_status_column(relation, status_column, status_map);
   SELECT a.column_name INTO v_other FROM objectlink.row_policy p JOIN objectlink.attachment a ON a.id = p.attachment_id
-    WHERE a.relation = relation AND p.status_column = status_column AND a.detached_at IS NULL;
+    WHERE a.relation = relation AND p.status_column = status_column AND a.column_name <> column_name AND a.detached_at IS NULL;
   IF FOUND THEN
     RAISE EXCEPTION 'column "%" of % shows the state of another object', status_column, relation USING ERRCODE = 'invalid_parameter_value',
       DETAIL = format('It is the status column of column "%s".', v_other);

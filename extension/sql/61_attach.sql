@@ -232,6 +232,6 @@ BEGIN
       HINT = 'See view objectlink.attachments.';
   END IF;
   PERFORM objectlink.drop_triggers(v_id);
-  DELETE FROM objectlink.scan s WHERE s.attachment_id = v_id AND s.kind = 'link';
+  DELETE FROM objectlink.scan s WHERE s.attachment_id = v_id AND s.kind IN ('link', 'show');
 END $$;
 COMMENT ON FUNCTION objectlink.detach(regclass, name) IS 'ends an attachment: rows no longer link objects; the objects stay';

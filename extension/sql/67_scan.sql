@@ -1,6 +1,6 @@
 -- Walks in small steps: rows that existed before attach are linked, objects of a table that was truncated or dropped are
 -- asked about. A step appends to the outbox, and apply does the rest; only after a drop it asks itself, as there is no row
--- that the outbox could name.
+-- that the outbox could name. A third kind has rows show the state of their objects otherwise than before.
 
 -- Follows the order of the column's own index, not the table's pages: a row that moves while the walk is
 -- under way stays where it is in this order.
@@ -122,6 +122,34 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.scan_unlink_step(objectlink.scan, int) IS 'the next objects of a relation that was truncated (appended to the outbox) or dropped (asked about, and held)';
 
+-- Rows of what had failed by then were treated as it was asked for at that time: where more than the status is asked for now, they
+-- stay as they are.
+CREATE FUNCTION objectlink.scan_show_step(p_scan objectlink.scan, p_limit int, OUT taken int, OUT last_store int, OUT last text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_compensates boolean := EXISTS (SELECT FROM objectlink.row_policy p WHERE p.attachment_id = p_scan.attachment_id AND p.on_upload_failure <> 'mark');
+  v_store record;
+BEGIN
+  taken := 0;
+  FOR v_store IN
+    WITH page AS MATERIALIZED (
+      SELECT o.store_id, o.key, o.state, o.attachment_id, o.linked_by FROM objectlink.object o
+      WHERE (o.store_id, o.key) > (p_scan.after_store, p_scan.after_value) ORDER BY o.store_id, o.key LIMIT p_limit
+    )
+    SELECT p.store_id, count(*) AS count, max(p.key COLLATE "C") AS last,
+           array_agg(p.key) FILTER (WHERE (p.attachment_id = p_scan.attachment_id OR p_scan.attachment_id = ANY (p.linked_by))
+                                      AND NOT (v_compensates AND p.state = 'failed')) AS keys
+    FROM page p GROUP BY p.store_id ORDER BY p.store_id
+  LOOP
+    PERFORM objectlink.queue_row_work(v_store.store_id, v_store.keys);
+    taken := taken + v_store.count;
+    last_store := v_store.store_id;
+    last := v_store.last;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION objectlink.scan_show_step(objectlink.scan, int) IS 'has the rows of the next objects of an attachment looked at';
+
 -- Many partitions are often dropped one after the other: one walk serves all whose drop is committed when it begins.
 CREATE FUNCTION objectlink.scan_join_holds(p_scan objectlink.scan) RETURNS objectlink.scan
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -162,6 +190,8 @@ BEGIN
   BEGIN
     IF v_scan.kind = 'link' THEN
       SELECT s.taken, v_scan.after_store AS last_store, s.last INTO v_step FROM objectlink.scan_link_step(v_scan, p_limit) s;
+    ELSIF v_scan.kind = 'show' THEN
+      SELECT * INTO v_step FROM objectlink.scan_show_step(v_scan, p_limit);
     ELSE
       IF v_scan.hold IS NOT NULL AND v_scan.done = 0 THEN
         v_scan := objectlink.scan_join_holds(v_scan);

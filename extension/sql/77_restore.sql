@@ -18,7 +18,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.deletion_failed_for_good(int, text) IS 'for settle(): a deletion was given up; has the rows restored that the last unlink deleted, where their attachment asks for it';
 
--- Of the transaction that unlinked it last, and only if the last word was a row's that went by DELETE.
+-- Of the transaction that unlinked it last, and only if the last word was a row's that went by DELETE. That rows are kept says that
+-- their attachment asked for it when they were deleted; what it asks for now is for those that come.
 CREATE FUNCTION objectlink.last_deleted(p_store int, p_key text) RETURNS SETOF objectlink.deleted_row
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
@@ -29,7 +30,6 @@ BEGIN
   SELECT * INTO v_last FROM objectlink.deleted_row d WHERE d.ref OPERATOR(pg_catalog.=) v_ref ORDER BY d.at DESC, d.id DESC LIMIT 1;
   IF FOUND AND v_last.at >= v_unlinked_at THEN
     RETURN QUERY SELECT d.* FROM objectlink.deleted_row d
-      JOIN objectlink.row_policy p ON p.attachment_id = d.attachment_id AND p.on_delete_failure = 'restore_row'
       JOIN objectlink.attachment a ON a.id = d.attachment_id AND a.detached_at IS NULL
       WHERE d.ref OPERATOR(pg_catalog.=) v_ref AND d.xid = v_last.xid;
   END IF;

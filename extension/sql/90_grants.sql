@@ -15,7 +15,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHEN 'admin' THEN ARRAY[
       'check_soft_delete_column', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
       'attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
-      'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'hold_deletions',
+      'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'policy_of', 'change_policy', 'drop_keep_triggers', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
@@ -23,7 +23,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'complete_keep_triggers', 'restore_rows',
       'retry_dead_letters', 'discard_dead_letters', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
-      'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'value_ref', 'inline_content_bytes',
+      'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'scan_show_step', 'value_ref', 'inline_content_bytes',
       'reservation_time', 'unsettled', 'on_table_change', 'renamed_columns', 'on_server_change', 'functions_of', 'grant_daemon',
       'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'linked',
       'kept_until', 'end_soft_delete', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window',
