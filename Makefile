@@ -77,7 +77,7 @@ check-fault: test-programs install packages-test ## crash loops, failing network
 	@$(RUN) fault long
 
 bench: install packages-test packages-bench ## measurements, with ratios to peers and limits
-	@cmake --build $(BUILD) --target bench_raw_loop
+	@cmake --build $(BUILD) --target bench_raw_loop bench_listing_server
 	@OBJECTLINK_BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) bench/run $(T)
 
 asan: install packages-test build-asan/Makefile ## unit and end-to-end tests under AddressSanitizer and UBSan

@@ -25,6 +25,10 @@ class Errand {
 
   virtual void send(bool mutating, Transport::Build build, Transport::Done done) = 0;
 
+  // A request that changes nothing, with a reply so large that it is read beside the loop: `read` gets it first, in another thread,
+  // and may take its body. Once for each try.
+  virtual void send_and_read(Transport::Build build, Transport::Read read, Transport::Done done) = 0;
+
   // A request that removes something from the store: sent only within the lease of the ownership marker as well.
   virtual void destroy(Transport::Build build, Transport::Done done) = 0;
 

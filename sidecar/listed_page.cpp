@@ -50,6 +50,15 @@ std::optional<std::chrono::system_clock::time_point> store_time(const HttpReply&
   return date ? parse_http_date(*date) : std::nullopt;
 }
 
+void cut_page(ListedPage& page, const std::optional<std::string>& range_end) {
+  if (!range_end) return;
+  const auto end = std::ranges::upper_bound(page.keys, *range_end, {}, &ListedKey::key);
+  if (end == page.keys.end() && !page.last && page.up_to < *range_end) return;
+  page.keys.erase(end, page.keys.end());
+  page.last = true;
+  page.up_to.clear();
+}
+
 S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view prefix, std::string_view after) {
   auto parsed = parse_list_objects_v2(reply);
   if (!parsed.ok()) return parsed.error();

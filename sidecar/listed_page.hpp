@@ -32,6 +32,9 @@ struct ListedPage {
 // `after`: it was asked to begin behind this key. `store_time`: when the store sent it, by its own clock.
 S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view prefix, std::string_view after);
 
+// Leaves out what lies behind the end of a range. With the range's last key the page is the last.
+void cut_page(ListedPage& page, const std::optional<std::string>& range_end);
+
 // When the store sent a reply, by its own clock, in whole seconds.
 std::optional<std::chrono::system_clock::time_point> store_time(const HttpReply& reply);
 

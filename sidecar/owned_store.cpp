@@ -146,7 +146,7 @@ bool OwnedStore::turn(Time now, Mood mood) {
   // Of a paused store only a probe may ask anything.
   const bool may_ask = !health_.is_paused() ||
                        (reconciliation_.waits_to_ask(now) && health_.allowance(now, taken_.size() + sent_, 1) > 0);
-  progress |= reconciliation_.turn(context_.database, now, may_ask);
+  progress |= reconciliation_.turn(context_.database, now, may_ask ? requests_for_run() : 0);
   progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
   look_after(now);
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
@@ -156,6 +156,12 @@ bool OwnedStore::turn(Time now, Mood mood) {
     context_.metrics.set_breaker(identity_.name, breaker_shown_);
   }
   return progress;
+}
+
+// A run takes half of what the store bears, and leaves most of that to objects that wait. A probe is one request.
+std::size_t OwnedStore::requests_for_run() const {
+  if (health_.is_paused()) return 1;
+  return std::max<std::size_t>(1, pace_.limit() / (taken_.empty() ? 2 : 8));
 }
 
 bool OwnedStore::look_for_run(Time now) {
@@ -361,16 +367,20 @@ std::string OwnedStore::read_content(const std::string& key, std::int64_t offset
 }
 
 void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done done) {
-  submit(mutating, false, std::move(build), std::move(done));
+  submit({mutating, false, std::move(build), std::move(done)});
+}
+
+void OwnedStore::send_and_read(Transport::Build build, Transport::Read read, Transport::Done done) {
+  submit({false, false, std::move(build), std::move(done), std::move(read)});
 }
 
 void OwnedStore::destroy(Transport::Build build, Transport::Done done) {
-  submit(true, true, std::move(build), std::move(done));
+  submit({true, true, std::move(build), std::move(done)});
 }
 
-void OwnedStore::submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done) {
+void OwnedStore::submit(Sending sending) {
   ++sent_;
-  transmit(std::make_shared<Sending>(Sending{mutating, destroying, std::move(build), std::move(done)}));
+  transmit(std::make_shared<Sending>(std::move(sending)));
 }
 
 void OwnedStore::transmit(std::shared_ptr<Sending> sending) {
@@ -386,7 +396,7 @@ void OwnedStore::transmit(std::shared_ptr<Sending> sending) {
         --sent_;
         sending->done(reply);
       },
-      what.destroying);
+      what.destroying, what.read);
 }
 
 // A store that is paused is asked by probes alone, and one that fails much has used up its quota.

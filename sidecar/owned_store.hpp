@@ -91,6 +91,7 @@ class OwnedStore final : private Errand {
 
  private:
   void send(bool mutating, Transport::Build build, Transport::Done done) override;
+  void send_and_read(Transport::Build build, Transport::Read read, Transport::Done done) override;
   void destroy(Transport::Build build, Transport::Done done) override;
   std::string read_content(const std::string& key, std::int64_t offset, std::int64_t length) override;
   void settle(Result result) override;
@@ -113,12 +114,14 @@ class OwnedStore final : private Errand {
     bool destroying;
     Transport::Build build;
     Transport::Done done;
+    Transport::Read read = {};
     unsigned tries = 1;
     unsigned tokens = 0;  // that its repeats have cost
     HttpReply last_reply = {};
     Time again_at = {};
   };
-  void submit(bool mutating, bool destroying, Transport::Build build, Transport::Done done);
+  void submit(Sending sending);
+  std::size_t requests_for_run() const;
   void transmit(std::shared_ptr<Sending> sending);
   bool repeat_later(const std::shared_ptr<Sending>& sending, const HttpReply& reply);
   bool send_again(Time now, bool stopping);

@@ -1,36 +1,23 @@
 #include "reconciliation.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "log.hpp"
-#include "retry.hpp"
-#include "s3_xml_text.hpp"
-#include "work.hpp"
 
 namespace objectlink {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
 
-constexpr seconds look_interval{1};     // for a run, while the store is busy anyway
-constexpr unsigned page_tries_max = 5;  // of one page, before the run fails
-constexpr Backoff page_backoff{milliseconds{200}, seconds{10}};
-// Looks at objects leave the store room for its real work.
-constexpr std::size_t looks_under_way_max = 16;
-// Between the whole seconds of two of the store's clocks: what was written so shortly before a listing proves nothing of it.
-constexpr seconds listing_slack{5};
-
-// The store was not reached at all, which its health deals with.
-bool is_outage(const S3Error& error) { return error.status == 0 && error.klass == ErrorClass::store; }
-
-std::string text_of(const nlohmann::json& item, const char* name) {
-  const auto& value = item.at(name);
-  return value.is_null() ? std::string() : value.get<std::string>();
-}
+constexpr seconds look_interval{1};  // for a run, while the store is busy anyway
+constexpr std::size_t ranges_at_once_max = 8;
+// Each range ends within a page that the next one asks for again.
+constexpr std::int64_t range_pages_min = 50;
+constexpr std::size_t ranges_at_first_max = 256;
+// Pages of a range nobody knows the length of, until it counts as long.
+constexpr unsigned pages_before_split = 32;
 
 }  // namespace
 
@@ -38,24 +25,25 @@ void Reconciliation::keep_looking(Time now) {
   if (next_look_ == Time::max()) next_look_ = std::max(now, last_look_ + look_interval);
 }
 
-void Reconciliation::drop_page() {
-  page_.reset();
-  step_ = Step::idle;
-  run_.reset();  // the database says whether it goes on
-  tries_ = 0;
-  look_now();
-}
+void Reconciliation::drop_page() { finish(); }  // the database says whether it goes on
 
 std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
-  if (step_ == Step::to_list) return not_before_;
-  if (step_ == Step::listed || (step_ == Step::looking && page_->under_way == 0)) return Time{};
-  if (step_ == Step::idle && next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
-  return std::nullopt;
+  if (!run_) {
+    if (next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
+    return std::nullopt;
+  }
+  std::optional<Time> next;
+  bool reply_comes = false;
+  for (const auto& range : ranges_) reply_comes |= range->listings_under_way() > 0;
+  for (const auto& range : ranges_) {
+    if (!range->is_begun() && reply_comes) continue;  // there may be no room for it yet
+    if (const auto turn = range->next_turn()) next = next ? std::min(*next, *turn) : *turn;
+  }
+  return next;
 }
 
 bool Reconciliation::waits_to_ask(Time now) const {
-  if (step_ == Step::looking) return page_->under_way == 0 && page_->next_look < page_->looks.size();
-  return step_ == Step::to_list && now >= not_before_;
+  return run_ && std::ranges::any_of(ranges_, [now](const auto& range) { return range->waits_to_ask(now); });
 }
 
 bool Reconciliation::look_for_run(Time now) {
@@ -65,292 +53,195 @@ bool Reconciliation::look_for_run(Time now) {
 }
 
 // Somebody's open transaction decides about this run, or about one of its findings: no reason to give up the session.
-bool Reconciliation::turn(Database& database, Time now, bool may_ask) {
+bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max) {
   try {
-    return step(database, now, may_ask);
+    if (!run_) return now >= next_look_ && load(database, now);
+    return go_on(database, now, requests_max);
   } catch (const DatabaseError& error) {
     if (!is_passing(error)) throw;
     log::warning("reconcile.waits", error.what(), {{"store", name_}, {"sqlstate", error.sqlstate()}});
-    page_.reset();
-    run_.reset();
-    step_ = Step::idle;
+    finish();
     last_look_ = now;
     next_look_ = now + look_interval;
     return false;
   }
 }
 
-bool Reconciliation::step(Database& database, Time now, bool may_ask) {
-  switch (step_) {
-    case Step::idle: return now >= next_look_ && load(database, now);
-    case Step::to_list:
-      if (!may_ask || now < not_before_) return false;
-      list(now);
-      return true;
-    case Step::listing: return false;
-    case Step::listed: return compare(database, now);
-    case Step::looking: return go_on_looking(database, now, may_ask);
-  }
-  return false;
-}
-
 bool Reconciliation::load(Database& database, Time now) {
   last_look_ = now;
   next_look_ = Time::max();
   const Rows rows =
-      database.query("SELECT id, prefix, after_key, page_size FROM objectlink.next_run($1, $2)", store_, epoch_);
+      database.query("SELECT id, prefix, store_prefix, page_size FROM objectlink.next_run($1, $2)", store_, epoch_);
   if (rows.is_null(0, 0)) return false;
-  run_.emplace();
+  run_ = std::make_shared<RunInHand>();
   run_->id = rows.integer(0, 0);
+  run_->store = store_;
+  run_->epoch = epoch_;
+  run_->store_name = name_;
   run_->prefix = rows.string(0, 1);
-  run_->after = rows.string(0, 2);
+  run_->store_prefix = rows.string(0, 2);
   run_->page_size = static_cast<int>(rows.integer(0, 3));
-  log::info("reconcile.started", run_->after.empty() ? "compares the store" : "goes on comparing the store",
-            {{"store", name_}, {"run", run_->id}, {"prefix", run_->prefix}, {"after", run_->after}});
-  tries_ = 0;
-  not_before_ = now;
-  step_ = Step::to_list;
+  run_->seed = rng_();
+  load_ranges(database);
+  const std::string after = ranges_.empty() ? std::string() : ranges_.front()->bounds().after;
+  const bool is_new = ranges_.size() == 1 && after.empty();
+  log::info(
+      "reconcile.started", is_new ? "compares the store" : "goes on comparing the store",
+      {{"store", name_}, {"run", run_->id}, {"prefix", run_->prefix}, {"after", after}, {"ranges", ranges_.size()}});
+  const Rows sample =
+      database.query("SELECT unnest(keys), expected FROM objectlink.sample_keys($1, $2, $3)", store_, epoch_, run_->id);
+  std::vector<std::string> keys;
+  for (std::size_t row = 0; row < sample.size(); ++row) keys.push_back(sample.string(row, 0));
+  spread_ = KeySpread(std::move(keys), sample.empty() ? 0 : sample.integer(0, 1));
+  may_split_ = true;
+  if (is_new) cut_first_range(database);
   return true;
 }
 
-void Reconciliation::list(Time now) {
-  step_ = Step::listing;
-  ++requests_;
-  page_ = std::make_shared<Page>();
-  page_->asked_at = now;
-  errand_.send(
-      false,
-      [prefix = run_->prefix, after = run_->after, size = run_->page_size](S3RequestBuilder& builder,
-                                                                           const Signing& signing) {
-        ListObjects list;
-        list.prefix = prefix;
-        list.start_after = after;
-        list.max_keys = size;
-        return builder.list_objects_v2(signing, list);
-      },
-      [this, page = page_, prefix = run_->prefix, after = run_->after](const HttpReply& reply) {
-        if (page != page_) return;
-        auto listed = read_listed_page(reply, prefix, after);
-        page->store_time = store_time(reply);
-        if (listed.ok()) {
-          errand_.store_answered();
-          page->listed = std::move(listed.value());
-        } else {
-          page->error = listed.error();
-        }
-        step_ = Step::listed;
-      });
+// What is known already stays as it is; ranges that are not in the database any more are done.
+void Reconciliation::load_ranges(Database& database) {
+  const Rows rows = database.query("SELECT number, after_key, up_to FROM objectlink.run_ranges($1, $2, $3)", store_,
+                                   epoch_, run_->id);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    RangeBounds bounds{static_cast<int>(rows.integer(row, 0)), rows.string(row, 1), std::nullopt};
+    if (!rows.is_null(row, 2)) bounds.up_to = rows.string(row, 2);
+    const auto known =
+        std::ranges::find_if(ranges_, [&bounds](const auto& range) { return range->bounds().number == bounds.number; });
+    if (known == ranges_.end())
+      ranges_.push_back(std::make_shared<ComparedRange>(errand_, run_, std::move(bounds), rng_()));
+    else if (bounds.up_to && (*known)->bounds().up_to != bounds.up_to)
+      (*known)->set_end(*bounds.up_to);
+  }
 }
 
-bool Reconciliation::compare(Database& database, Time now) {
-  if (page_->error) return page_failed(database, now, *page_->error);
-  const ListedPage& listed = *page_->listed;
-  if (listed.foreign_keys > 0 && page_->begin == 0)
-    log::warning("reconcile.foreign_keys", "the listing shows keys that the database cannot hold, which are left alone",
-                 {{"store", name_}, {"run", run_->id}, {"count", listed.foreign_keys}, {"up_to", listed.up_to}});
-  std::vector<std::string_view> keys;
-  std::vector<std::int64_t> sizes;
-  std::vector<std::string_view> etags;
-  std::vector<std::optional<std::string>> ages;
-  for (std::size_t i = page_->begin; i < listed.keys.size(); ++i) {
-    const ListedKey& key = listed.keys[i];
-    keys.push_back(key.key);
-    sizes.push_back(key.size);
-    etags.push_back(key.etag);
-    ages.push_back(key.age ? std::optional(std::to_string(key.age->count())) : std::nullopt);
+void Reconciliation::cut_first_range(Database& database) {
+  const RangeBounds& bounds = ranges_.front()->bounds();
+  const auto parts = static_cast<std::size_t>(std::clamp<std::int64_t>(
+      spread_.expected(bounds.after, bounds.up_to) / (range_pages_min * run_->page_size), 1, ranges_at_first_max));
+  const auto keys = spread_.cut(bounds.after, bounds.up_to, parts);
+  if (keys.empty()) return;
+  database.query("SELECT objectlink.split_range($1, $2, $3, $4, $5::text[])", store_, epoch_, run_->id, bounds.number,
+                 text_array(keys));
+  load_ranges(database);
+}
+
+bool Reconciliation::go_on(Database& database, Time now, std::size_t requests_max) {
+  bool progress = ask(database, now, requests_max);
+  auto outcome = compare_sums(database, now);
+  // One range a turn: each may take a transaction of its own, and others wait for the session too.
+  for (std::size_t i = 0; i < ranges_.size() && outcome == ComparedRange::Outcome::nothing; ++i) {
+    next_range_ = (next_range_ + 1) % ranges_.size();
+    outcome = ranges_[next_range_]->turn(database, now, requests_max > 0);
   }
-  const auto since = std::chrono::ceil<milliseconds>(std::chrono::steady_clock::now() - page_->asked_at);
+  if (outcome != ComparedRange::Outcome::stopped &&
+      std::erase_if(ranges_, [](const auto& range) { return range->is_done(); }) > 0) {
+    may_split_ = true;
+    progress = true;
+    if (ranges_.empty()) {
+      log::info("reconcile.done", "the store is compared", {{"store", name_}, {"run", run_->id}});
+      outcome = ComparedRange::Outcome::stopped;
+    }
+  }
+  if (outcome == ComparedRange::Outcome::stopped) finish();
+  return progress || outcome != ComparedRange::Outcome::nothing;
+}
+
+// Ranges that are begun go first, so that few are under way at once.
+bool Reconciliation::ask(Database& database, Time now, std::size_t requests_max) {
+  const std::size_t at_once = std::min(requests_max, ranges_at_once_max);
+  std::size_t begun = 0, under_way = 0;
+  for (const auto& range : ranges_) {
+    begun += range->is_begun();
+    under_way += range->listings_under_way();
+  }
+  bool asked = false;
+  for (const bool fresh : {false, true}) {
+    for (const auto& range : ranges_) {
+      if (under_way >= at_once) return asked;
+      if (range->is_begun() == fresh || !range->wants_page(now) || (fresh && begun >= at_once)) continue;
+      range->list(now);
+      begun += fresh;
+      ++under_way;
+      asked = true;
+    }
+  }
+  // There is room for another one.
+  if (may_split_ && begun == ranges_.size() && begun < at_once) asked |= split_longest(database);
+  return asked;
+}
+
+bool Reconciliation::split_longest(Database& database) {
+  std::shared_ptr<ComparedRange> longest;
+  std::int64_t expected_max = 0;
+  bool unknown = false;
+  for (const auto& range : ranges_) {
+    const auto position = range->position();
+    if (!position) continue;
+    const std::int64_t expected = spread_.expected(*position, range->bounds().up_to);
+    if (expected >= 2 * range_pages_min * run_->page_size && expected > expected_max) {
+      longest = range;
+      expected_max = expected;
+    } else if (!longest && expected == 0 && range->pages_since_split() >= pages_before_split) {
+      longest = range;
+      unknown = true;
+    }
+  }
+  if (!longest) return false;
+  std::vector<std::string> keys;
+  const std::string position = *longest->position();
+  if (expected_max > 0)
+    keys = spread_.cut(position, longest->bounds().up_to, 2);
+  else if (const auto ahead =
+               unknown ? key_ahead(longest->first_key(), position, longest->bounds().up_to) : std::nullopt)
+    keys.push_back(*ahead);
+  longest->begin_anew();
+  if (keys.empty()) return false;
+  database.query("SELECT objectlink.split_range($1, $2, $3, $4, $5::text[])", store_, epoch_, run_->id,
+                 longest->bounds().number, text_array(keys));
+  load_ranges(database);
+  return true;
+}
+
+ComparedRange::Outcome Reconciliation::compare_sums(Database& database, Time now) {
+  std::vector<std::shared_ptr<ComparedRange>> ready;
+  std::vector<std::int64_t> numbers, listed, blocks, keys, contents;
+  std::vector<std::string> afters;
+  std::vector<std::optional<std::string>> bounds;
+  for (const auto& range : ranges_) {
+    if (!range->awaits_sums()) continue;
+    ready.push_back(range);
+    numbers.push_back(range->bounds().number);
+    afters.push_back(range->bounds().after);
+    std::int64_t ours = 0;
+    for (std::size_t i = 0; i < range->blocks().size(); ++i) {
+      const KeyBlock& block = range->blocks()[i];
+      ours += static_cast<std::int64_t>(block.ours);
+      bounds.push_back(range->block_bound(i));
+      keys.push_back(static_cast<std::int64_t>(block.keys));
+      contents.push_back(static_cast<std::int64_t>(block.contents));
+    }
+    listed.push_back(ours);
+    blocks.push_back(static_cast<std::int64_t>(range->blocks().size()));
+  }
+  if (ready.empty()) return ComparedRange::Outcome::nothing;
   const Rows rows = database.query(
-      "SELECT objectlink.compare_page($1, $2, $3, $4, $5, $6::text[], $7::bigint[], $8::text[], $9::bigint[], $10, "
-      "$11)",
-      store_, epoch_, run_->id, run_->after, listed.last ? std::nullopt : std::optional(listed.up_to), text_array(keys),
-      int_array(sizes), text_array(etags), text_array(ages), since.count(), std::exchange(requests_, 0));
-  const auto reply = nlohmann::json::parse(rows.text(0, 0));
-  if (reply.at("state") == "stopped") {
-    finish();
-    return true;
+      "SELECT n.agree FROM unnest(objectlink.compare_sums($1, $2, $3, $4, $5, $6::int[], $7::text[], $8::int[], "
+      "$9::int[], $10::text[], $11::bigint[], $12::bigint[])) WITH ORDINALITY AS n (agree, at) ORDER BY n.at",
+      store_, epoch_, run_->id, std::exchange(run_->requests, 0), static_cast<std::int64_t>(run_->seed),
+      int_array(numbers), text_array(afters), int_array(listed), int_array(blocks), text_array(bounds), int_array(keys),
+      int_array(contents));
+  if (rows.size() != ready.size()) return ComparedRange::Outcome::stopped;
+  for (std::size_t i = 0; i < ready.size(); ++i) {
+    const std::string agree = rows.string(i, 0);
+    if (agree.empty()) return ComparedRange::Outcome::stopped;  // it is loaded anew
+    ready[i]->set_agreement(agree, now);
   }
-  page_->reached = text_of(reply, "reached");
-  page_->last = reply.at("reached").is_null();
-  if (reply.at("looks").empty()) {
-    advance(page_->reached, page_->last, now);
-    return true;
-  }
-  page_->listed_count = reply.at("listed").get<std::int64_t>();
-  page_->compared_count = reply.at("compared").get<std::int64_t>();
-  page_->undecided_count = reply.at("undecided").get<std::int64_t>();
-  page_->looks.clear();
-  page_->next_look = 0;
-  for (const auto& item : reply.at("looks")) {
-    Look look;
-    look.key = text_of(item, "key");
-    look.reason = text_of(item, "reason");
-    look.state = text_of(item, "state");
-    look.since = text_of(item, "since");
-    look.evidence = item.at("evidence").dump();
-    if (!item.at("size").is_null()) look.proved.size = item.at("size").get<std::int64_t>();
-    look.proved.etag = text_of(item, "etag");
-    look.proved.sha256 = sha256_from_hex(text_of(item, "sha256"));
-    page_->looks.push_back(std::move(look));
-  }
-  step_ = Step::looking;
-  return true;
-}
-
-bool Reconciliation::go_on_looking(Database& database, Time now, bool may_ask) {
-  Page& page = *page_;
-  bool started = false;
-  // After one that was not answered the others would fare no better; the page is asked for again.
-  while (may_ask && !page.error && page.under_way < looks_under_way_max && page.next_look < page.looks.size()) {
-    start_look(page_, page.looks[page.next_look++]);
-    started = true;
-  }
-  if (started || page.under_way > 0) return started;
-  if (page.next_look < page.looks.size() && !page.error) return false;  // the store is paused
-  // One object that cannot be looked at must not keep the others from being compared for ever: at last it counts as unknown.
-  if (page.error && (is_outage(*page.error) || tries_ + 1 < page_tries_max))
-    return page_failed(database, now, *page.error);
-  if (page.error && page.next_look < page.looks.size()) {
-    page.error.reset();
-    return true;
-  }
-  if (const Look* hidden = hidden_from_listing()) {
-    S3Error error;
-    error.klass = ErrorClass::conflict;
-    error.code = "ListingIncomplete";
-    error.message = "the listing does not show an object that is there: " + hidden->key;
-    error.status = 200;
-    error.request_id = hidden->request_id;
-    return page_failed(database, now, error);
-  }
-  return conclude(database, now);
-}
-
-// As look() in verify.hpp, but with the store's request id also of what is absent: the event has to name it.
-void Reconciliation::start_look(const std::shared_ptr<Page>& page, Look& look) {
-  ++page->under_way;
-  errand_.send(
-      false,
-      [key = look.key](S3RequestBuilder& builder, const Signing& signing) { return builder.head_object(signing, key); },
-      [this, page, &look](const HttpReply& reply) {
-        --page->under_way;
-        if (page != page_) return;
-        auto head = parse_head_object(reply);
-        look.request_id = request_id_of(reply);
-        if (head.ok()) {
-          errand_.store_answered();
-          look.sighting = judge_sighting(look.proved, head.value());
-          look.head = std::move(head.value());
-        } else if (head.error().klass == ErrorClass::not_found && errand_.bucket_is_known()) {
-          errand_.store_answered();
-          look.sighting = Sighting::absent;
-        } else {
-          tell_health(head.error());
-          page->error = look.error = head.error();
-        }
-      });
-}
-
-// A listing that leaves out what a look shows, and what was there before it, is none.
-const Reconciliation::Look* Reconciliation::hidden_from_listing() const {
-  if (!page_->store_time) return nullptr;
-  const auto begun = *page_->store_time - (std::chrono::steady_clock::now() - page_->asked_at);
-  for (const Look& look : page_->looks) {
-    // Of a key that XML cannot hold as it is nobody knows in which form it was listed.
-    if (look.reason != "absent" || !look.sighting || *look.sighting == Sighting::absent || !xml_safe(look.key))
-      continue;
-    if (look.head.last_modified && *look.head.last_modified + listing_slack < begun) return &look;
-  }
-  return nullptr;
-}
-
-bool Reconciliation::conclude(Database& database, Time now) {
-  auto looks = nlohmann::json::array();
-  for (const Look& look : page_->looks) {
-    nlohmann::json item{{"key", look.key},
-                        {"reason", look.reason},
-                        {"state", look.state},
-                        {"since", look.since},
-                        {"sighting", look.sighting ? to_string(*look.sighting) : "unknown"},
-                        {"evidence", nlohmann::json::parse(look.evidence)},
-                        {"request_id", presentable(look.request_id)}};
-    if (look.sighting && *look.sighting != Sighting::absent) {
-      item["size"] = look.head.size;
-      item["etag"] = presentable(look.head.etag);
-      item["version_id"] = presentable(look.head.version_id);
-    }
-    if (look.error) {
-      item["error_code"] = presentable(look.error->code);
-      item["message"] = presentable(message_of(*look.error));
-    }
-    looks.push_back(std::move(item));
-  }
-  const Rows rows =
-      database.query("SELECT objectlink.conclude_page($1, $2, $3, $4, $5, $6, $7, $8, $9::json)", store_, epoch_,
-                     run_->id, run_->after, page_->last ? std::nullopt : std::optional(page_->reached),
-                     page_->listed_count, page_->compared_count, page_->undecided_count,
-                     looks.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-  if (rows.text(0, 0) == "stopped")
-    finish();
-  else
-    advance(page_->reached, page_->last, now);
-  return true;
-}
-
-void Reconciliation::advance(const std::string& reached, bool done, Time now) {
-  tries_ = 0;
-  if (done) {
-    log::info("reconcile.done", "the store is compared", {{"store", name_}, {"run", run_->id}});
-    return finish();
-  }
-  run_->after = reached;
-  // The comparison may have covered less than the page: what is left of it is compared next.
-  const auto& keys = page_->listed->keys;
-  page_->begin = static_cast<std::size_t>(
-      std::ranges::upper_bound(keys, reached, {}, [](const ListedKey& key) -> const std::string& { return key.key; }) -
-      keys.begin());
-  page_->looks.clear();
-  page_->next_look = 0;
-  const bool left = page_->listed->last || page_->begin < keys.size() || reached < page_->listed->up_to;
-  not_before_ = now;
-  step_ = left ? Step::listed : Step::to_list;
-}
-
-// A store that is down fails no run: it waits. What answers, and not with a page that can be believed, does after some tries.
-bool Reconciliation::page_failed(Database& database, Time now, const S3Error& error) {
-  if (is_outage(error)) {
-    tell_health(error);
-    not_before_ = now;
-    step_ = Step::to_list;
-    return true;
-  }
-  tell_health(error);
-  log::warning("reconcile.page_failed", error.describe(),
-               {{"store", name_}, {"run", run_->id}, {"after", run_->after}, {"tries", tries_ + 1}});
-  if (++tries_ < page_tries_max) {
-    not_before_ = now + retry_delay(page_backoff, tries_, error.retry_after, rng_);
-    step_ = Step::to_list;
-    return true;
-  }
-  database.query("SELECT objectlink.fail_run($1, $2, $3, $4, $5, $6)", store_, epoch_, run_->id, to_string(error.klass),
-                 presentable(error.code), presentable(message_of(error)));
-  log::error("reconcile.failed", error.describe(), {{"store", name_}, {"run", run_->id}});
-  finish();
-  return true;
-}
-
-// A right to list that lacks, or a listing that makes no sense, says nothing of uploads and deletions.
-void Reconciliation::tell_health(const S3Error& error) {
-  const bool answered = error.status != 0 && error.status < 500 && error.klass != ErrorClass::throttled &&
-                        error.klass != ErrorClass::clock && error.klass != ErrorClass::redirect &&
-                        error.klass != ErrorClass::credentials;
-  if (!answered) errand_.store_failed(error);
+  return ComparedRange::Outcome::progress;
 }
 
 void Reconciliation::finish() {
-  page_.reset();
+  ranges_.clear();
   run_.reset();
-  step_ = Step::idle;
   look_now();
 }
 

@@ -1,7 +1,9 @@
-// How is a store compared with the registry? Page by page of its listing: each is asked for, compared by the database
-// (objectlink.compare_page()), what differs is looked at, and what the looks show is committed with the page's progress. One
-// page is held at a time, so a store of any size costs the same memory; no request is under way inside of a transaction.
-// One per owned store; loop's thread. Whoever owns the store next goes on behind the last page.
+// How is a store compared with the registry? In ranges of keys (compared_range.hpp), several at once, in the order in which pages of
+// their listings come. Pages that have come are compared together, by their sums (objectlink.compare_sums()): most of them are as they
+// should be, and nothing but the sums reaches the database. Where the ranges lie follows from the keys that the registry knows
+// (key_spread.hpp); one that turns out long is split when there is room for another.
+// Memory is bounded by the pages of the ranges at work; no request is under way inside of a transaction.
+// One per owned store; loop's thread. Whoever owns the store next goes on behind the last pages.
 #pragma once
 
 #include <chrono>
@@ -12,10 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "compared_range.hpp"
 #include "database.hpp"
 #include "errand.hpp"
-#include "listed_page.hpp"
-#include "sighting.hpp"
+#include "key_spread.hpp"
 
 namespace objectlink {
 
@@ -26,9 +28,9 @@ class Reconciliation {
   Reconciliation(Errand& errand, int store, std::int64_t epoch, std::string name, std::uint64_t seed)
       : errand_(errand), store_(store), epoch_(epoch), name_(std::move(name)), rng_(seed) {}
 
-  // One step, if there is one to take. may_ask: the store may be sent a request now. True if something happened. Throws
-  // DatabaseError.
-  bool turn(Database& database, Time now, bool may_ask);
+  // One step, if there is one to take. requests_max: so many listings may be under way now; 0: the store may not be asked anything. True
+  // if something happened. Throws DatabaseError.
+  bool turn(Database& database, Time now, std::size_t requests_max);
 
   // A run is said to wait: the next turn looks. False: it has just looked.
   bool look_for_run(Time now);
@@ -41,63 +43,21 @@ class Reconciliation {
   // The next step is a request.
   bool waits_to_ask(Time now) const;
   // There is a run in hand.
-  bool is_active() const { return run_.has_value(); }
+  bool is_active() const { return run_ != nullptr; }
   // Something is to be done that needs no reply; none: nothing, or a reply is waited for.
   std::optional<Time> next_turn() const;
 
  private:
   void look_now() { next_look_ = {}; }
 
-  struct Run {
-    std::int64_t id = 0;
-    std::string prefix;
-    std::string after;
-    int page_size = 1000;
-  };
-
-  // An object that the listing and the registry disagree about.
-  struct Look {
-    std::string key;
-    std::string reason;  // absent, changed, back
-    std::string state;   // of the registry, and since when: handed back as they are
-    std::string since;
-    std::string evidence;  // JSON, handed back
-    ProvedContent proved;
-    std::optional<Sighting> sighting;  // none: not looked at yet, or not answered
-    HeadReply head;
-    std::string request_id;
-    std::optional<S3Error> error;
-  };
-
-  // A page under way. Completions hold it, and do nothing once it is no longer the current one.
-  struct Page {
-    std::optional<ListedPage> listed;
-    std::optional<S3Error> error;
-    Time asked_at{};
-    std::optional<std::chrono::system_clock::time_point> store_time;
-    std::size_t begin = 0;  // keys before it are compared
-    std::string reached;
-    bool last = false;  // with these looks everything is compared
-    std::int64_t listed_count = 0, compared_count = 0, undecided_count = 0;
-    std::vector<Look> looks;
-    std::size_t next_look = 0;
-    std::size_t under_way = 0;
-  };
-
-  enum class Step { idle, to_list, listing, listed, looking };
-
-  bool step(Database& database, Time now, bool may_ask);
   bool load(Database& database, Time now);
-  void list(Time now);
-  bool compare(Database& database, Time now);
-  bool go_on_looking(Database& database, Time now, bool may_ask);
-  void start_look(const std::shared_ptr<Page>& page, Look& look);
-  bool conclude(Database& database, Time now);
-  void advance(const std::string& reached, bool done, Time now);
-  bool page_failed(Database& database, Time now, const S3Error& error);
-  void tell_health(const S3Error& error);
+  void load_ranges(Database& database);
+  void cut_first_range(Database& database);
+  bool go_on(Database& database, Time now, std::size_t requests_max);
+  bool ask(Database& database, Time now, std::size_t requests_max);
+  bool split_longest(Database& database);
+  ComparedRange::Outcome compare_sums(Database& database, Time now);
   void finish();
-  const Look* hidden_from_listing() const;
 
   Errand& errand_;
   const int store_;
@@ -105,12 +65,11 @@ class Reconciliation {
   const std::string name_;
   std::mt19937_64 rng_;
 
-  std::optional<Run> run_;
-  Step step_ = Step::idle;
-  std::shared_ptr<Page> page_;
-  unsigned tries_ = 0;  // of this page, that failed
-  int requests_ = 0;    // listings asked for and not yet counted
-  Time not_before_{};
+  std::shared_ptr<RunInHand> run_;
+  std::vector<std::shared_ptr<ComparedRange>> ranges_;  // not done
+  KeySpread spread_;
+  std::size_t next_range_ = 0;  // whose turn it is
+  bool may_split_ = true;
   Time next_look_{};  // for a run
   Time last_look_{};
 };

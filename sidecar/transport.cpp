@@ -124,10 +124,10 @@ void Transport::set_region(int store, std::string region) {
   });
 }
 
-void Transport::submit(int store, bool mutating, Build build, Done done, bool destroying) {
+void Transport::submit(int store, bool mutating, Build build, Done done, bool destroying, Read read) {
   ++active_;
-  post([this, request = std::make_shared<Request>(
-                  Request{store, mutating, std::move(build), std::move(done), generation_, destroying})] {
+  post([this, request = std::make_shared<Request>(Request{store, mutating, std::move(build), std::move(done),
+                                                          generation_, destroying, std::move(read)})] {
     Channel& channel = *channels_.at(request->store);
     channel.queue.push_back(std::move(*request));
     start_queued(channel);
@@ -185,6 +185,12 @@ void Transport::start(Channel& channel, Request request) {
 
 void Transport::finish(Request request, HttpReply reply) {
   request.build = nullptr;  // frees what it holds (a body) here and now
+  try {
+    if (request.read) request.read(reply);
+  } catch (const std::exception& problem) {
+    reply = not_sent(HttpFailure::local, problem.what());
+    reply.outcome = HttpReply::Outcome::unknown;
+  }
   {
     const std::lock_guard lock(mutex_);
     replies_.push_back({std::move(request.done), std::move(reply), request.generation});

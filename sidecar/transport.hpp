@@ -31,7 +31,8 @@ struct StoreConnection {
 class Transport {
  public:
   using Build = std::function<HttpRequest(S3RequestBuilder&, const Signing&)>;  // runs in the transport's thread
-  using Done = std::function<void(const HttpReply&)>;                           // runs in the loop's thread
+  using Read = std::function<void(HttpReply&)>;        // runs in the transport's thread; may take the body
+  using Done = std::function<void(const HttpReply&)>;  // runs in the loop's thread
 
   // replied: rung when a reply waits to be taken.
   Transport(std::size_t max_transfers, WakeUp& replied);
@@ -44,7 +45,8 @@ class Transport {
 
   // Queued if the store has its fill. `mutating` requests are bound to the lease and the store's own bounds; `destroying` ones
   // (which are mutating) to the narrower of these.
-  void submit(int store, bool mutating, Build build, Done done, bool destroying = false);
+  // read: what is much work to read is read beside the loop, before its completion is called.
+  void submit(int store, bool mutating, Build build, Done done, bool destroying = false, Read read = {});
 
   // What waits for its turn comes back as not sent in time. What is under way goes on.
   void drop_queued(int store);
@@ -85,6 +87,7 @@ class Transport {
     Done done;
     std::uint64_t generation;
     bool destroying;
+    Read read;
   };
   struct Reply {
     Done done;

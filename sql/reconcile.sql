@@ -57,8 +57,9 @@ CREATE FUNCTION daemon.page(p_keys text[], p_up_to text DEFAULT NULL, p_size big
 DECLARE
   v_run record;
 BEGIN
-  SELECT * INTO v_run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
-  RETURN objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, v_run.after_key, p_up_to, p_keys,
+  SELECT r.*, g.after_key INTO v_run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r,
+    objectlink.run_ranges(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id) g;
+  RETURN objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, 0, v_run.after_key, p_up_to, p_keys,
     ARRAY(SELECT p_size FROM unnest(p_keys)), ARRAY(SELECT format('"%s"', k) FROM unnest(p_keys) k), ARRAY(SELECT p_age_s * 1000::bigint FROM unnest(p_keys)), p_since_ms, 1);
 END $$;
 -- ... and what the looks show, the same for each
@@ -67,7 +68,8 @@ DECLARE
   v_run objectlink.run;
 BEGIN
   SELECT * INTO v_run FROM objectlink.run WHERE state = 'running';
-  RETURN objectlink.conclude_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, v_run.after_key, p_page ->> 'reached',
+  RETURN objectlink.conclude_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, 0,
+    (SELECT after_key FROM objectlink.run_range WHERE run_id = v_run.id), p_page ->> 'reached',
     (p_page ->> 'listed')::bigint, (p_page ->> 'compared')::bigint, (p_page ->> 'undecided')::bigint,
     (SELECT json_agg(l::jsonb || jsonb_build_object('sighting', p_sighting, 'request_id', 'req')
                      || CASE p_sighting WHEN 'other' THEN '{"size": 2, "etag": "\"seen\""}'::jsonb WHEN 'absent' THEN '{"size": null, "etag": null}' ELSE '{}' END) FROM json_array_elements(p_page -> 'looks') l));
@@ -91,7 +93,7 @@ SELECT daemon.page('{d,e,f}', NULL, 7) AS stale \gset
 SELECT daemon.looked(:'page', 'same');
 SELECT daemon.page('{d}', 'd', 7) AS page \gset
 SELECT daemon.looks(:'page');
-SELECT after_key, compared FROM objectlink.run WHERE state = 'running';
+SELECT g.after_key, r.compared FROM objectlink.run r JOIN objectlink.run_range g ON g.run_id = r.id WHERE r.state = 'running';
 SELECT daemon.looked(json_build_object('reached', 'd', 'listed', 1, 'compared', 2, 'undecided', 0, 'looks', (SELECT json_agg(l) FROM json_array_elements(:'page'::json -> 'looks') l WHERE l ->> 'key' = 'c')), 'absent');
 SELECT daemon.page('{e,f}');
 :runs
@@ -167,7 +169,7 @@ SELECT daemon.page('{a,b,c,d,e,f}', p_age_s => 0);
 SELECT objectlink.reconcile_storage('docs');
 SELECT daemon.page('{a,b,c,d,e,f}', p_age_s => 0);
 SELECT objectlink.reconcile_storage('docs');
-SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, '', 'a', '{a}', '{1}', '{"\"new\""}', '{0}', 0, 1) ->> 'state'
+SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, '', 'a', '{a}', '{1}', '{"\"new\""}', '{0}', 0, 1) ->> 'state'
   FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
 SELECT daemon.page('{b,c,d,e,f}');
 :findings
@@ -237,11 +239,11 @@ TRUNCATE objectlink.finding;
 -- A page that came too late: its run is over, or another owner went on with it
 SELECT objectlink.reconcile_storage('docs');
 SELECT id AS run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) \gset
-SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, 'x', NULL, '{}', '{}', '{}', '{}', 0, 1);
+SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, 0, 'x', NULL, '{}', '{}', '{}', '{}', 0, 1);
 SELECT objectlink.pause_run(:run);
-SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, '', NULL, '{}', '{}', '{}', '{}', 0, 1);
+SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, 0, '', NULL, '{}', '{}', '{}', '{}', 0, 1);
 SELECT * FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
-SELECT daemon.refused(format('SELECT objectlink.compare_page(%s, %s, %s, '''', NULL, ''{}'', ''{}'', ''{}'', ''{}'', 0, 1)', daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')) - 1, :run));
+SELECT daemon.refused(format('SELECT objectlink.compare_page(%s, %s, %s, 0, '''', NULL, ''{}'', ''{}'', ''{}'', ''{}'', 0, 1)', daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')) - 1, :run));
 SELECT objectlink.resume_run(:run);
 SELECT objectlink.fail_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 'store', 'AccessDenied', 'no right to list') FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
 SELECT state, error_class, error_code, error_message FROM objectlink.runs WHERE id = :run;

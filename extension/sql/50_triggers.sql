@@ -39,3 +39,20 @@ CREATE FUNCTION objectlink.keep_row_trigger() RETURNS trigger
     LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_keep_row_trigger';
 COMMENT ON FUNCTION objectlink.keep_row_trigger() IS
     'row trigger of tables whose deleted rows are to be restored if their object cannot be deleted; arguments: attachment id[, column[, store]]';
+
+CREATE FUNCTION objectlink.sum_keys_step(internal, blocks text[], value text) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_sum_keys_step';
+COMMENT ON FUNCTION objectlink.sum_keys_step(internal, text[], text) IS 'step of sum_keys';
+CREATE FUNCTION objectlink.sum_objects_step(internal, blocks text[], key text, state text, size bigint, etag text) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_sum_objects_step';
+COMMENT ON FUNCTION objectlink.sum_objects_step(internal, text[], text, text, bigint, text) IS 'step of sum_objects';
+CREATE FUNCTION objectlink.sum_end(internal) RETURNS text[]
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_sum_end';
+COMMENT ON FUNCTION objectlink.sum_end(internal) IS 'end of sum_keys and sum_objects';
+CREATE AGGREGATE objectlink.sum_keys(blocks text[], value text) (SFUNC = objectlink.sum_keys_step, STYPE = internal, FINALFUNC = objectlink.sum_end);
+COMMENT ON AGGREGATE objectlink.sum_keys(text[], text) IS
+    'sums of the hashes of keys, one for each block; NULL: there was no key. Blocks: a seed, how many bytes stand before each key, the last key of each block';
+CREATE AGGREGATE objectlink.sum_objects(blocks text[], key text, state text, size bigint, etag text) (
+    SFUNC = objectlink.sum_objects_step, STYPE = internal, FINALFUNC = objectlink.sum_end);
+COMMENT ON AGGREGATE objectlink.sum_objects(text[], text, text, bigint, text) IS
+    'sums of the hashes of stored objects, one for each block; a sum is NULL where something is not as it should be, or not known';

@@ -60,3 +60,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     coalesce(' AND ' || p_live, ''))
 $$;
 COMMENT ON FUNCTION objectlink.asking_query(oid, name, boolean, boolean, text) IS 'the query that asks one column which of some refs it holds';
+
+-- The sums of all keys between two values of the column, by index: see core/key_digest.hpp. $1 the blocks of keys.
+CREATE FUNCTION objectlink.summing_query(p_relid oid, p_column name, p_text boolean, p_from text, p_from_itself boolean, p_to text, p_live text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format(
+    'SELECT objectlink.sum_keys($1, t.v::text) FROM (SELECT %2$s AS v FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.%6$s) %4$L::%3$s AND %2$s OPERATOR(pg_catalog.<=) %5$L::%3$s%7$s ORDER BY %2$s) AS t',
+    p_relid::regclass,
+    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column) ELSE format('t.%I', p_column) END,
+    CASE WHEN p_text THEN 'text' ELSE 'objectlink.storage_ref' END,
+    p_from, p_to, CASE WHEN p_from_itself THEN '>=' ELSE '>' END, coalesce(' AND ' || p_live, ''))
+$$;
+COMMENT ON FUNCTION objectlink.summing_query(oid, name, boolean, text, boolean, text, text) IS 'the query that sums up the keys that one column holds between two values';

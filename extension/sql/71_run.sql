@@ -1,6 +1,6 @@
 -- Runs of reconciling: who asked for which store to be compared with the registry and the rows, and how far that is. The
--- owner of the store does it, page by page; each page's progress is committed with what the page showed, so that a run
--- survives every daemon.
+-- owner of the store does it, page by page; each page's progress is committed with what the page showed (71_run_range.sql),
+-- so that a run survives every daemon.
 
 CREATE TABLE objectlink.run (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -16,7 +16,6 @@ CREATE TABLE objectlink.run (
   started_at    timestamptz,
   ended_at      timestamptz,
   progress_at   timestamptz,
-  after_key     text COLLATE "C" NOT NULL DEFAULT '',
   pages         bigint NOT NULL DEFAULT 0,
   listed        bigint NOT NULL DEFAULT 0,
   compared      bigint NOT NULL DEFAULT 0,
@@ -44,7 +43,6 @@ COMMENT ON TABLE objectlink.run IS 'runs of reconcile_storage(): what was asked 
 COMMENT ON COLUMN objectlink.run.call_id IS 'the first run of the call that queued it: a call for all stores queues one for each';
 COMMENT ON COLUMN objectlink.run.prefix IS 'only keys that begin with this; never less than the store''s own prefix';
 COMMENT ON COLUMN objectlink.run.place IS 'host, bucket and prefix of the store when it was queued: of another place it would prove nothing';
-COMMENT ON COLUMN objectlink.run.after_key IS 'everything up to this key is compared; a run that was interrupted goes on behind it';
 COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared: these, and those of the registry';
 COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated ones included';
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
@@ -240,6 +238,7 @@ BEGIN
       found = (SELECT coalesce(jsonb_object_agg(k.kind, k.count), '{}')
                FROM (SELECT f.kind, count(*) FROM objectlink.finding f WHERE f.run_id = p_run AND f.status <> 'resolved' GROUP BY f.kind) k)
   WHERE r.id = p_run RETURNING r.* INTO v_run;
+  DELETE FROM objectlink.run_range g WHERE g.run_id = p_run;
   INSERT INTO objectlink.event (store_id, cause, detail)
   VALUES (v_run.store_id, 'reconciling ' || p_state,
           jsonb_strip_nulls(jsonb_build_object('run', p_run, 'mode', v_run.mode, 'prefix', v_run.prefix, 'listed', v_run.listed, 'compared', v_run.compared,
@@ -248,7 +247,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
 
 -- For the owner of a store: what to go on with, and where.
-CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT after_key text, OUT page_size int)
+CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
@@ -263,9 +262,10 @@ BEGIN
     RETURN;
   END IF;
   UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()), begun_at = coalesce(r.begun_at, clock_timestamp()) WHERE r.id = v_run.id AND r.state <> 'running';
+  INSERT INTO objectlink.run_range (run_id) SELECT v_run.id WHERE NOT EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = v_run.id);
   id := v_run.id;
   prefix := v_run.prefix;
-  after_key := v_run.after_key;
+  store_prefix := objectlink.store_prefix((SELECT s.name FROM objectlink.store s WHERE s.id = p_store));
   page_size := v_run.page_size;
 END $$;
 COMMENT ON FUNCTION objectlink.next_run(int, bigint) IS 'for the owner of a store: the run to begin or to go on with; NULL: none';
@@ -280,19 +280,3 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION objectlink.fail_run(int, bigint, bigint, text, text, text) IS 'for the owner of a store: its listing cannot be believed or had; what was not reached is as it was';
-
--- Within the transaction that says what a page showed.
-CREATE FUNCTION objectlink.advance_run(p_run bigint, p_reached text, p_listed bigint, p_compared bigint, p_looks bigint, p_undecided bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  UPDATE objectlink.run r
-  SET after_key = coalesce(p_reached, r.after_key), pages = r.pages + 1, listed = r.listed + p_listed, compared = r.compared + p_compared,
-      looks = r.looks + p_looks, undecided = r.undecided + p_undecided, progress_at = clock_timestamp(),
-      out_of_time = r.out_of_time OR p_reached IS NOT NULL AND coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
-  WHERE r.id = p_run;
-  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('its time budget of %s is spent', r.time_budget) WHERE r.id = p_run AND r.out_of_time;
-  IF p_reached IS NULL THEN
-    PERFORM objectlink.end_run(p_run, 'done');
-  END IF;
-END $$;
-COMMENT ON FUNCTION objectlink.advance_run(bigint, text, bigint, bigint, bigint, bigint) IS 'everything up to a key is compared; NULL: everything, and the run is done';

@@ -68,7 +68,7 @@ COMMENT ON FUNCTION objectlink.survived_erasure(int, timestamptz) IS 'whether no
 
 -- What the registry and the listing have of the same range of keys, as far as one comparison goes. reached: up to where;
 -- NULL: to the end.
-CREATE FUNCTION objectlink.pair_page(p_run objectlink.run, p_up_to text, p_keys text[], p_sizes bigint[], p_etags text[], p_ages bigint[],
+CREATE FUNCTION objectlink.pair_page(p_run objectlink.run, p_after text, p_up_to text, p_keys text[], p_sizes bigint[], p_etags text[], p_ages bigint[],
                                      OUT pairs objectlink.compared[], OUT reached text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
@@ -80,13 +80,13 @@ DECLARE
   v_finding text;
 BEGIN
   SELECT array_agg((k.key, k.state, k.since, k.verified_at, k.size, k.etag, k.attachment_id, k.error_class)::objectlink.known ORDER BY k.key) INTO v_known
-    FROM (SELECT * FROM objectlink.object o WHERE o.store_id = p_run.store_id AND o.key > p_run.after_key AND o.key >= p_run.prefix
+    FROM (SELECT * FROM objectlink.object o WHERE o.store_id = p_run.store_id AND o.key > p_after AND o.key >= p_run.prefix
           ORDER BY o.key LIMIT v_limit) k;
   IF cardinality(v_known) = v_limit AND starts_with((v_known[v_limit]).key, p_run.prefix) THEN
     v_cut := (v_known[v_limit]).key;
   END IF;
   SELECT f.key INTO v_finding FROM objectlink.finding f
-    WHERE f.store_id = p_run.store_id AND f.key > p_run.after_key AND f.key >= p_run.prefix AND f.status <> 'resolved'
+    WHERE f.store_id = p_run.store_id AND f.key > p_after AND f.key >= p_run.prefix AND f.status <> 'resolved'
     ORDER BY f.key OFFSET v_limit - 1 LIMIT 1;
   IF NOT starts_with(v_finding, p_run.prefix) THEN
     v_finding := NULL;
@@ -103,7 +103,7 @@ BEGIN
       ON l.key = k.key;
   pairs := coalesce(pairs, '{}');
 END $$;
-COMMENT ON FUNCTION objectlink.pair_page(objectlink.run, text, text[], bigint[], text[], bigint[]) IS 'for the comparison: each key that the listing or the registry has, with what both say of it';
+COMMENT ON FUNCTION objectlink.pair_page(objectlink.run, text, text, text[], bigint[], text[], bigint[]) IS 'for the comparison: each key that the listing or the registry has, with what both say of it';
 
 -- What the rows say of these keys, and what is in motion: asked after the listing and the registry were read, so that what
 -- has changed since shows. A key in motion is not decided about.
@@ -223,13 +223,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.evidence_of(objectlink.run, objectlink.verdict) IS 'what a finding says of what was seen';
 
-CREATE FUNCTION objectlink.compare_page(p_store int, p_epoch bigint, p_run bigint, p_after text, p_up_to text, p_keys text[], p_sizes bigint[],
+CREATE FUNCTION objectlink.compare_page(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_up_to text, p_keys text[], p_sizes bigint[],
                                         p_etags text[], p_ages bigint[], p_since_ms bigint, p_requests int) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_listed_from timestamptz := clock_timestamp() - p_since_ms * interval '1 ms';
-  v_run objectlink.run;
+  v_run objectlink.run := objectlink.run_under_way(p_store, p_epoch, p_run);
   v_page record;
   v_word objectlink.rows_word;
   v_verdicts objectlink.verdict[];
@@ -237,14 +237,11 @@ DECLARE
   v_looks json;
   v_reserved text[];  -- keys that are not to be closed
 BEGIN
-  PERFORM objectlink.assert_owner(p_store, p_epoch);
-  SELECT * INTO v_run FROM objectlink.run r WHERE r.id = p_run AND r.store_id = p_store FOR UPDATE;
-  IF v_run.state IS DISTINCT FROM 'running' OR v_run.after_key IS DISTINCT FROM p_after COLLATE "C"
-     OR EXISTS (SELECT FROM objectlink.marker m WHERE m.store_id = p_store AND m.fence = 'altered') THEN
+  IF v_run.id IS NULL OR NOT objectlink.range_is_at(p_run, p_range, p_after) THEN
     RETURN json_build_object('state', 'stopped');
   END IF;
   UPDATE objectlink.run r SET list_requests = r.list_requests + p_requests WHERE r.id = p_run;
-  SELECT * INTO v_page FROM objectlink.pair_page(v_run, p_up_to, p_keys, p_sizes, p_etags, p_ages);
+  SELECT * INTO v_page FROM objectlink.pair_page(v_run, p_after, p_up_to, p_keys, p_sizes, p_etags, p_ages);
   v_word := objectlink.ask_page(p_store, v_page.pairs);
   v_verdicts := ARRAY(SELECT v FROM objectlink.judge_page(v_run, v_page.pairs, v_word, v_listed_from) v);
   v_found := ARRAY(SELECT (((v).pair).key, v.kind, v.attachment_id, objectlink.evidence_of(v_run, v))::objectlink.difference
@@ -254,7 +251,7 @@ BEGIN
     RETURN json_build_object('state', 'stopped');
   END IF;
   v_reserved := ARRAY(SELECT ((v).pair).key FROM unnest(v_verdicts) v WHERE v.undecided OR v.look IS NOT NULL);
-  PERFORM objectlink.close_findings(p_store, p_run, v_run.after_key, v_page.reached, v_run.prefix, v_found, v_reserved);
+  PERFORM objectlink.close_findings(p_store, p_run, p_after, v_page.reached, v_run.prefix, v_found, v_reserved);
   SELECT json_agg(json_build_object('key', ((v).pair).key, 'reason', v.look, 'state', (((v).pair).was).state, 'since', (((v).pair).was).since,
                                     'size', o.size, 'etag', o.etag, 'sha256', encode(o.sha256, 'hex'), 'evidence', objectlink.evidence_of(v_run, v)))
     INTO v_looks
@@ -262,29 +259,25 @@ BEGIN
     WHERE v.look IS NOT NULL;
   -- With something left to look at, the page is not done: what the looks show is committed with its progress.
   IF v_looks IS NULL THEN
-    PERFORM objectlink.advance_run(p_run, v_page.reached, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0,
+    PERFORM objectlink.advance_range(p_run, p_range, v_page.reached, 1, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0,
                                    (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided));
   END IF;
-  RETURN json_build_object('state', CASE WHEN v_looks IS NULL AND v_page.reached IS NULL THEN 'done'
-                                         WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped' ELSE 'running' END, 'reached', v_page.reached,
+  RETURN json_build_object('state', (SELECT r.state FROM objectlink.run r WHERE r.id = p_run), 'reached', v_page.reached,
     'listed', (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), 'compared', cardinality(v_page.pairs),
     'undecided', (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided), 'looks', coalesce(v_looks, '[]'));
 END $$;
-COMMENT ON FUNCTION objectlink.compare_page(int, bigint, bigint, text, text, text[], bigint[], text[], bigint[], bigint, int) IS 'for the owner of a store: compares a page of its listing with the registry and the rows; returns up to where, and which objects have to be looked at before more can be said';
+COMMENT ON FUNCTION objectlink.compare_page(int, bigint, bigint, int, text, text, text[], bigint[], text[], bigint[], bigint, int) IS 'for the owner of a store: compares a page of its listing with the registry and the rows; returns up to where, and which objects have to be looked at before more can be said';
 
 -- What the looks showed. Each counts only if the registry still says what it said when the look was asked for.
-CREATE FUNCTION objectlink.conclude_page(p_store int, p_epoch bigint, p_run bigint, p_after text, p_reached text, p_listed bigint, p_compared bigint,
+CREATE FUNCTION objectlink.conclude_page(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_listed bigint, p_compared bigint,
                                          p_undecided bigint, p_looks json) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
-  v_run objectlink.run;
+  v_run objectlink.run := objectlink.run_under_way(p_store, p_epoch, p_run);
   v_looks objectlink.sighted[];
 BEGIN
-  PERFORM objectlink.assert_owner(p_store, p_epoch);
-  SELECT * INTO v_run FROM objectlink.run r WHERE r.id = p_run AND r.store_id = p_store FOR UPDATE;
-  IF v_run.state IS DISTINCT FROM 'running' OR v_run.after_key IS DISTINCT FROM p_after COLLATE "C"
-     OR EXISTS (SELECT FROM objectlink.marker m WHERE m.store_id = p_store AND m.fence = 'altered') THEN
+  IF v_run.id IS NULL OR NOT objectlink.range_is_at(p_run, p_range, p_after) THEN
     RETURN 'stopped';
   END IF;
   v_looks := ARRAY(SELECT l FROM json_populate_recordset(NULL::objectlink.sighted, p_looks) l ORDER BY l.key COLLATE "C");
@@ -293,9 +286,8 @@ BEGIN
     RETURN 'stopped';
   END IF;
   PERFORM objectlink.note_sightings(p_store, p_run, v_looks);
-  PERFORM objectlink.advance_run(p_run, p_reached, p_listed, p_compared, cardinality(v_looks),
+  PERFORM objectlink.advance_range(p_run, p_range, p_reached, 1, p_listed, p_compared, cardinality(v_looks),
                                  p_undecided + (SELECT count(*) FROM unnest(v_looks) l WHERE l.sighting = 'unknown'));
-  RETURN CASE WHEN p_reached IS NULL THEN 'done' WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped'
-              ELSE 'running' END;
+  RETURN (SELECT r.state FROM objectlink.run r WHERE r.id = p_run);
 END $$;
-COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, text, text, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';
+COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, int, text, text, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';

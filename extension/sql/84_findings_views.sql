@@ -13,7 +13,9 @@ SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        CASE WHEN r.state = 'queued' AND NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'waiting for a daemon'
             WHEN r.state IN ('queued', 'paused') THEN r.state
             WHEN s.status = 'paused' THEN 'waiting for the store' ELSE 'comparing' END AS phase,
-       r.pages, r.listed, r.compared, r.list_requests, r.looks, r.after_key,
+       r.pages, r.listed, r.compared, r.list_requests, r.looks,
+       (SELECT min(g.after_key) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS after_key,
+       (SELECT count(*) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS ranges_left,
        (SELECT jsonb_object_agg(k.kind, k.count) FROM (SELECT f.kind, count(*) FROM objectlink.finding f
                                                       WHERE f.run_id = r.id AND f.status <> 'resolved' GROUP BY f.kind) k) AS found,
        r.started_at, r.progress_at,

@@ -10,7 +10,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
-      'fail_marker', 'fence_store', 'next_run', 'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
+      'fail_marker', 'fence_store', 'next_run', 'run_ranges', 'sample_keys', 'split_range', 'compare_sums', 'pass_blocks',
+      'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
       'deletions_to_confirm', 'confirm_deletions']
     WHEN 'admin' THEN ARRAY[
       'check_soft_delete_column', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
@@ -33,7 +34,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'record_erasures', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
       'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
-      'run_page_size_max', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_run', 'is_certain', 'note_findings',
+      'run_page_size_max', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way',
+      'ranges_max', 'sample_pages_max', 'sample_keys_max', 'last_key', 'sum_registry', 'sum_column', 'sum_keys_step', 'sum_objects', 'sum_objects_step', 'sum_end', 'summing_query', 'is_certain', 'note_findings',
       'close_findings', 'decide_about_finding', 'state_after_sighting', 'note_sightings', 'compare_rows_max', 'same_content',
       'oldest_transaction', 'wait_lock_class', 'last_erasure', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
       'write_as_owner', 'parent_of', 'follow_row_policies', 'forget_dropped_related', 'inherit_row_policy', 'row_write_ms', 'row_work_ms',

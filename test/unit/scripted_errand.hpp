@@ -92,6 +92,14 @@ class ScriptedErrand final : public Errand {
     sent.push_back(std::move(request));
   }
 
+  void send_and_read(Transport::Build build, Transport::Read read, Transport::Done done) override {
+    send(false, std::move(build), [read = std::move(read), done = std::move(done)](const HttpReply& reply) {
+      HttpReply copy = reply;
+      read(copy);
+      done(copy);
+    });
+  }
+
   void destroy(Transport::Build build, Transport::Done done) override {
     send(true, std::move(build), std::move(done));
     destroying.push_back(sent.back().method + " " + sent.back().url.substr(endpoint.size()));
