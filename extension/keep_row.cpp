@@ -1,36 +1,42 @@
-// The trigger that keeps the rows which a DELETE takes away, where they are to be restored if the object cannot be deleted.
-// The image is made with the rights of whoever deletes: to_jsonb() runs casts that the owners of types wrote. Only the
-// written row is objectlink's own.
+// The trigger that keeps the rows which a DELETE takes away, or which an UPDATE marks as deleted, where they are to be
+// restored if the object cannot be deleted. The image is made with the rights of whoever writes: to_jsonb() runs casts that
+// the owners of types wrote. Only what is kept is objectlink's own, and written by its function keep_row().
 #include "link_column.hpp"
+#include "own_tables.hpp"
+
+#include <array>
 
 namespace objectlink {
 
 namespace {
 
-constexpr const char* statement =
-    "INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image)"
-    " VALUES (pg_catalog.pg_current_xact_id(), pg_catalog.statement_timestamp(), $1, $2, $3, $4)";
-
 const TriggerData& fired_trigger(FunctionCallInfo fcinfo) {
   if (CALLED_AS_TRIGGER(fcinfo)) {
     const auto& fired = *reinterpret_cast<const TriggerData*>(fcinfo->context);
     if (TRIGGER_FIRED_AFTER(fired.tg_event) && TRIGGER_FIRED_FOR_ROW(fired.tg_event) &&
-        TRIGGER_FIRED_BY_DELETE(fired.tg_event) && fired.tg_trigger->tgnargs >= 1)
+        (TRIGGER_FIRED_BY_DELETE(fired.tg_event) || TRIGGER_FIRED_BY_UPDATE(fired.tg_event)) &&
+        fired.tg_trigger->tgnargs >= 1)
       return fired;
   }
   ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-          errmsg("function \"keep_row_trigger\" must be fired AFTER DELETE, FOR EACH ROW"));
+          errmsg("function \"keep_row_trigger\" must be fired AFTER DELETE or UPDATE, FOR EACH ROW"));
 }
 
-void set(const char* name, const char* value) {
-  set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
+struct Pinned {
+  const char* name;
+  const char* value;
+};
 
-// Texts in it are to be read by another session, whatever the settings of this one.
+// Texts in it are to be read by another session, and to be as exact as the row was, whatever the settings of this one.
+constexpr std::array pinned = {Pinned{"datestyle", "ISO, YMD"}, Pinned{"intervalstyle", "postgres"},
+                               Pinned{"timezone", "UTC"},       Pinned{"extra_float_digits", "3"},
+                               Pinned{"bytea_output", "hex"},   Pinned{"xmlbinary", "base64"},
+                               Pinned{"lc_monetary", "C"},      Pinned{"search_path", "pg_catalog, pg_temp"}};
+
 Datum image_of(TupleTableSlot* row) {
   const int settings = NewGUCNestLevel();
-  set("datestyle", "ISO, YMD");
-  set("intervalstyle", "postgres");
+  for (const Pinned& setting : pinned)
+    set_config_option(setting.name, setting.value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
   FmgrInfo to_jsonb;
   fmgr_info(F_TO_JSONB, &to_jsonb);
   Node* const argument = reinterpret_cast<Node*>(makeNullConst(RECORDOID, -1, InvalidOid));
@@ -42,51 +48,57 @@ Datum image_of(TupleTableSlot* row) {
   return image;
 }
 
-struct KeptTable {
-  Oid owner;
-  Oid ref_type;
-};
-
-KeptTable kept_table() {
-  const Oid schema = get_namespace_oid("objectlink", false);
-  const Oid relation = get_relname_relid("deleted_row", schema);
-  HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-  if (!HeapTupleIsValid(tuple))
+// keep_row() is found by name alone: there is one.
+Oid keep_row_function() {
+  const Oid schema = own_schema_if_any();
+  CatCList* const named = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum("keep_row"));
+  Oid found = InvalidOid;
+  for (int i = 0; i < named->n_members; ++i) {
+    const auto* const row = reinterpret_cast<Form_pg_proc>(GETSTRUCT(&named->members[i]->tuple));
+    if (row->pronamespace == schema) found = row->oid;
+  }
+  ReleaseSysCacheList(named);
+  if (!OidIsValid(schema) || !OidIsValid(found))
     ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table \"objectlink.deleted_row\" does not exist"),
             errhint("CREATE EXTENSION objectlink, or drop the triggers \"objectlink_*\" of the table."));
-  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-  ReleaseSysCache(tuple);
-  return {owner,
-          GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("storage_ref"), ObjectIdGetDatum(schema))};
+  return found;
+}
+
+NullableDatum text_or_null(const char* text) {
+  return {text == nullptr ? Datum{0} : CStringGetTextDatum(text), text == nullptr};
+}
+
+void keep(const TriggerData& fired, const LinkArguments* arguments, std::optional<Datum> ref) {
+  const std::array<NullableDatum, 7> values = {
+      NullableDatum{Int32GetDatum(pg_strtoint32(fired.tg_trigger->tgargs[0])), false},
+      NullableDatum{ObjectIdGetDatum(RelationGetRelid(fired.tg_relation)), false},
+      text_or_null(arguments == nullptr ? nullptr : arguments->column),
+      text_or_null(arguments == nullptr ? nullptr : arguments->store),
+      NullableDatum{ref.value_or(Datum{0}), !ref},
+      NullableDatum{image_of(fired.tg_trigslot), false},
+      NullableDatum{BoolGetDatum(TRIGGER_FIRED_BY_UPDATE(fired.tg_event)), false}};
+  FmgrInfo function;
+  fmgr_info(keep_row_function(), &function);
+  LOCAL_FCINFO(call, values.size());
+  InitFunctionCallInfoData(*call, &function, static_cast<short>(values.size()), InvalidOid, nullptr, nullptr);
+  for (std::size_t i = 0; i < values.size(); ++i) call->args[i] = values[i];
+  FunctionCallInvoke(call);
 }
 
 }  // namespace
 
 OBJECTLINK_FUNCTION(keep_row_trigger) {
   const TriggerData& fired = fired_trigger(fcinfo);
-  std::optional<Datum> ref;
-  // Of a related table only the attachment is named.
-  if (fired.tg_trigger->tgnargs > 1) {
-    const LinkArguments arguments = read_link_arguments(*fired.tg_trigger);
-    ref = link_of(fired.tg_trigslot, find_link_column(fired, arguments), arguments, RowSide::before);
-    if (!ref) return PointerGetDatum(nullptr);
+  // Of a related table no column is named.
+  if (fired.tg_trigger->tgnargs == 1 || fired.tg_trigger->tgargs[1][0] == '\0') {
+    keep(fired, nullptr, std::nullopt);
+    return PointerGetDatum(nullptr);
   }
-  const KeptTable table = kept_table();
-  Oid types[] = {INT4OID, REGCLASSOID, table.ref_type, JSONBOID};
-  Datum values[] = {Int32GetDatum(pg_strtoint32(fired.tg_trigger->tgargs[0])),
-                    ObjectIdGetDatum(RelationGetRelid(fired.tg_relation)), ref.value_or(Datum{0}),
-                    image_of(fired.tg_trigslot)};
-  const char nulls[] = {' ', ' ', ref ? ' ' : 'n', ' '};
-
-  Oid caller = InvalidOid;
-  int context = 0;
-  GetUserIdAndSecContext(&caller, &context);
-  SetUserIdAndSecContext(table.owner, context | SECURITY_LOCAL_USERID_CHANGE);
-  if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("SPI is not available"));
-  if (SPI_execute_with_args(statement, 4, types, values, nulls, false, 0) != SPI_OK_INSERT)
-    ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not keep a deleted row"));
-  SPI_finish();
-  SetUserIdAndSecContext(caller, context);
+  const LinkArguments arguments = read_link_arguments(*fired.tg_trigger);
+  const LinkColumn column = find_link_column(fired, arguments);
+  const std::optional<Datum> ref = link_of(fired.tg_trigslot, column, arguments, RowSide::before);
+  const bool links_still = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) && !is_marked_deleted(fired.tg_newslot, column);
+  if (ref && !links_still) keep(fired, &arguments, ref);
   return PointerGetDatum(nullptr);
 }
 

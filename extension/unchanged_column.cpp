@@ -8,6 +8,8 @@
 #include "link_column.hpp"
 #include "own_tables.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace objectlink {
@@ -16,22 +18,33 @@ namespace {
 
 ExecutorStart_hook_type next_hook = nullptr;
 
-Oid link_trigger_function = InvalidOid;  // as last found
+// Both name the columns they look at in the same arguments.
+struct OwnFunction {
+  const char* name;
+  Oid oid;  // as last found
+};
+
+std::array<OwnFunction, 2> own_functions = {{{"link_trigger", InvalidOid}, {"keep_row_trigger", InvalidOid}}};
 
 void at_function_change([[maybe_unused]] Datum arg, [[maybe_unused]] int cache, [[maybe_unused]] uint32 hash) {
-  link_trigger_function = InvalidOid;
+  for (OwnFunction& own : own_functions) own.oid = InvalidOid;
 }
 
-bool is_link_trigger(Oid function) {
-  if (OidIsValid(link_trigger_function)) return function == link_trigger_function;
+bool is_function(Oid function, OwnFunction& own) {
+  if (OidIsValid(own.oid)) return function == own.oid;
   HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
   if (!HeapTupleIsValid(tuple)) return false;
   const auto* const row = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
-  const bool found = row->prolang == ClanguageId && std::strcmp(NameStr(row->proname), "link_trigger") == 0 &&
+  const bool found = row->prolang == ClanguageId && std::strcmp(NameStr(row->proname), own.name) == 0 &&
                      row->pronamespace == own_schema_if_any();
   ReleaseSysCache(tuple);
-  if (found) link_trigger_function = function;
+  if (found) own.oid = function;
   return found;
+}
+
+bool is_own_trigger(const Trigger& trigger) {
+  return trigger.tgnargs >= 2 && std::any_of(own_functions.begin(), own_functions.end(),
+                                             [&](OwnFunction& own) { return is_function(trigger.tgfoid, own); });
 }
 
 bool is_after_update(const Trigger& trigger) {
@@ -49,6 +62,13 @@ bool is_assigned(const ResultRelInfo& target, const char* column_name, const Bit
   return column == nullptr || bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, assigned);
 }
 
+bool may_change(const Trigger& trigger, const ResultRelInfo& target, const Bitmapset* assigned) {
+  const char* const column = trigger.tgargs[1];  // none: a related table holds no links
+  return (column[0] != '\0' && is_assigned(target, column, assigned)) ||
+         (trigger.tgnargs > soft_delete_argument &&
+          is_assigned(target, trigger.tgargs[soft_delete_argument], assigned));
+}
+
 // The statement has a copy of the triggers for itself. A trigger of no event is never looked at again; if there is none
 // left, old rows aren't fetched either.
 void leave_out_link_triggers(ResultRelInfo& target, EState* state) {
@@ -59,13 +79,12 @@ void leave_out_link_triggers(ResultRelInfo& target, EState* state) {
   for (int i = 0; i < triggers.numtriggers; ++i) {
     Trigger& trigger = triggers.triggers[i];
     if (!is_after_update(trigger)) continue;
-    if (trigger.tgnargs < 2 || !is_link_trigger(trigger.tgfoid)) {
+    if (!is_own_trigger(trigger)) {
       others = true;
       continue;
     }
     if (assigned == nullptr) assigned = ExecGetAllUpdatedCols(&target, state);
-    if (is_assigned(target, trigger.tgargs[1], assigned) ||
-        (trigger.tgnargs > soft_delete_argument && is_assigned(target, trigger.tgargs[soft_delete_argument], assigned)))
+    if (may_change(trigger, target, assigned))
       others = true;
     else
       trigger.tgtype = static_cast<int16>(trigger.tgtype & ~TRIGGER_TYPE_UPDATE);

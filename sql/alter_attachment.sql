@@ -118,7 +118,7 @@ SELECT daemon.refused($$SELECT objectlink.alter_attachment('document', 'file', s
 SELECT objectlink.alter_attachment('document', 'thumb', status_map => '{"stored": "ok"}') > 0;
 
 -- What a soft-delete column rules out
-CREATE TABLE marked (id int PRIMARY KEY, file objectlink.storage_ref, deleted_at timestamptz, status text);
+CREATE TABLE marked (id int, file objectlink.storage_ref, deleted_at timestamptz, status text);
 SELECT objectlink.attach('marked', 'file', soft_delete_column => 'deleted_at') > 0;
 SELECT daemon.refused($$SELECT objectlink.alter_attachment('marked', 'file', on_delete_failure => 'restore_row')$$);
 SELECT daemon.refused($$SELECT objectlink.alter_attachment('marked', 'file', status_column => 'deleted_at')$$);

@@ -37,10 +37,18 @@ SELECT daemon.refused('SELECT objectlink.attach(''wrong'', ''file'', soft_delete
 SELECT objectlink.detach('wrong', 'other');
 SELECT objectlink.attach('wrong', 'other', soft_delete_column => 'deleted') > 0;
 SELECT daemon.refused('SELECT objectlink.attach(''wrong'', ''file'', status_column => ''deleted'')');
+-- to take a mark back, the row must be known again, and its related rows
+CREATE TABLE hangs (wrong int, status text, deleted timestamptz NOT NULL);
+SELECT daemon.refused('SELECT objectlink.attach(''wrong'', ''file'', soft_delete_column => ''deleted'', related => ''{hangs}'', on_delete_failure => ''restore_row'')');
+ALTER TABLE hangs ALTER deleted DROP NOT NULL;
+SELECT daemon.refused('SELECT objectlink.attach(''wrong'', ''file'', soft_delete_column => ''deleted'', related => ''{hangs}'', on_delete_failure => ''restore_row'')');
+ALTER TABLE wrong DROP CONSTRAINT wrong_pkey;
 SELECT daemon.refused('SELECT objectlink.attach(''wrong'', ''file'', soft_delete_column => ''deleted'', on_delete_failure => ''restore_row'')');
+DROP TABLE hangs;
 CREATE TABLE halves (id int, gone boolean, file objectlink.storage_ref) PARTITION BY LIST (gone);
 CREATE TABLE halves_live PARTITION OF halves FOR VALUES IN (false, NULL);
 CREATE TABLE halves_gone PARTITION OF halves FOR VALUES IN (true);
+SELECT daemon.refused('SELECT objectlink.attach(''halves'', ''file'', soft_delete_column => ''gone'', on_delete_failure => ''restore_row'')');
 DROP TABLE wrong;
 CALL daemon.forget();
 

@@ -24,6 +24,8 @@ CREATE TABLE objectlink.related_table (
   depth         int NOT NULL,
   status_column name,
   status_attnum smallint,
+  soft_delete_column name,
+  soft_delete_type   regtype,
   PRIMARY KEY (attachment_id, relation)
 );
 COMMENT ON TABLE objectlink.related_table IS 'tables whose rows go with the rows of an attached table';
@@ -65,11 +67,15 @@ CREATE TABLE objectlink.deleted_row (
   attachment_id int NOT NULL,
   relation      regclass NOT NULL,
   ref           objectlink.storage_ref,
-  image         jsonb NOT NULL
+  image         jsonb NOT NULL,
+  marked        boolean NOT NULL DEFAULT false
 );
 CREATE INDEX deleted_row_ref ON objectlink.deleted_row (ref) WHERE ref IS NOT NULL;
 CREATE INDEX deleted_row_xid ON objectlink.deleted_row (xid, attachment_id);
-COMMENT ON TABLE objectlink.deleted_row IS 'rows as they were when they were deleted, to be restored if their object cannot be deleted; nobody but objectlink may read it';
+COMMENT ON COLUMN objectlink.related_table.soft_delete_column IS 'its column that marks rows as deleted, called as that of the attached table; NULL: it has none';
+COMMENT ON COLUMN objectlink.related_table.soft_delete_type IS 'that column''s type when it was attached';
+COMMENT ON TABLE objectlink.deleted_row IS 'rows as they were when they were deleted, or marked as deleted, to be restored if their object cannot be deleted; nobody but objectlink may read it';
 COMMENT ON COLUMN objectlink.deleted_row.xid IS 'the transaction that deleted it';
 COMMENT ON COLUMN objectlink.deleted_row.at IS 'when the statement began that did';
+COMMENT ON COLUMN objectlink.deleted_row.marked IS 'it was only marked as deleted: the row is there';
 COMMENT ON COLUMN objectlink.deleted_row.ref IS 'the object that it linked; NULL: a row of a related table';

@@ -38,7 +38,7 @@ COMMENT ON FUNCTION objectlink.write_as_owner(regclass, text, anyarray, integer)
 CREATE FUNCTION objectlink.keep_row_trigger() RETURNS trigger
     LANGUAGE C AS 'MODULE_PATHNAME', 'objectlink_keep_row_trigger';
 COMMENT ON FUNCTION objectlink.keep_row_trigger() IS
-    'row trigger of tables whose deleted rows are to be restored if their object cannot be deleted; arguments: attachment id[, column[, store]]';
+    'row trigger of tables whose deleted rows, or marked ones, are to be restored if their object cannot be deleted; arguments as of link_trigger(), of a related table without column and store';
 
 CREATE FUNCTION objectlink.sum_keys_step(internal, blocks text[], value text) RETURNS internal
     LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_sum_keys_step';

@@ -103,6 +103,8 @@ DECLARE
   v_relation regclass;
   v_parent oid;
   v_found boolean;
+  -- A related table marks its rows by a column of the same name.
+  v_mark name := (SELECT a.soft_delete_column FROM objectlink.attachment a WHERE a.id = p_attachment_id);
 BEGIN
   FOREACH v_relation IN ARRAY v_root || v_left LOOP
     IF pg_has_role(session_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = v_relation), 'MEMBER') IS NOT TRUE THEN
@@ -121,10 +123,11 @@ BEGIN
     FOREACH v_relation IN ARRAY v_left LOOP
       v_parent := (objectlink.parent_of(p_attachment_id, v_root, v_relation)).parent;
       CONTINUE WHEN v_parent IS NULL;
-      INSERT INTO objectlink.related_table (attachment_id, relation, depth, status_column, status_attnum)
+      INSERT INTO objectlink.related_table (attachment_id, relation, depth, status_column, status_attnum, soft_delete_column, soft_delete_type)
       SELECT p_attachment_id, v_relation,
-             coalesce((SELECT r.depth FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id AND r.relation = v_parent), 0) + 1, c.attname, c.attnum
+             coalesce((SELECT r.depth FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id AND r.relation = v_parent), 0) + 1, c.attname, c.attnum, m.attname, m.atttypid
       FROM (SELECT) one LEFT JOIN pg_attribute c ON c.attrelid = v_relation AND c.attname = p_status_column AND c.attnum > 0 AND NOT c.attisdropped
+      LEFT JOIN pg_attribute m ON m.attrelid = v_relation AND m.attname = v_mark AND m.attnum > 0 AND NOT m.attisdropped
       ON CONFLICT DO NOTHING;
       v_left := array_remove(v_left, v_relation);
       v_found := true;
@@ -198,6 +201,8 @@ COMMENT ON FUNCTION objectlink.check_row_policy(regclass, name, name, jsonb, reg
 -- For the event triggers: what was renamed keeps its meaning; and a dump does not keep the numbers of columns.
 CREATE FUNCTION objectlink.follow_row_policies() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_renamed record;
 BEGIN
   UPDATE objectlink.row_policy p SET status_attnum = c.attnum FROM objectlink.attachment a JOIN pg_attribute c ON c.attrelid = a.relation
     WHERE a.id = p.attachment_id AND c.attname = p.status_column AND NOT c.attisdropped AND c.attnum <> p.status_attnum;
@@ -207,8 +212,20 @@ BEGIN
     WHERE c.attrelid = r.relation AND c.attname = r.status_column AND NOT c.attisdropped AND c.attnum <> r.status_attnum;
   UPDATE objectlink.related_table r SET status_column = c.attname FROM pg_attribute c
     WHERE c.attrelid = r.relation AND c.attnum = r.status_attnum AND NOT c.attisdropped AND c.attname <> r.status_column;
+  -- By what the trigger depends on, as with the attached table's own.
+  FOR v_renamed IN
+    SELECT r.attachment_id, r.relation, g.tgname, c.attname FROM objectlink.related_table r
+    JOIN pg_trigger g ON g.tgrelid = r.relation AND g.tgname = format('objectlink_keep_mark_%s', r.attachment_id)
+    JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = g.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = g.tgrelid
+    JOIN pg_attribute c ON c.attrelid = d.refobjid AND c.attnum = d.refobjsubid
+    WHERE c.attname <> r.soft_delete_column
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', v_renamed.tgname, v_renamed.relation);
+    UPDATE objectlink.related_table r SET soft_delete_column = v_renamed.attname WHERE r.attachment_id = v_renamed.attachment_id AND r.relation = v_renamed.relation;
+    PERFORM objectlink.complete_keep_triggers(v_renamed.attachment_id);
+  END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.follow_row_policies() IS 'after a change of tables: finds renamed status columns again';
+COMMENT ON FUNCTION objectlink.follow_row_policies() IS 'after a change of tables: finds renamed status columns, and soft-delete columns of related tables, again';
 
 CREATE FUNCTION objectlink.forget_dropped_related() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -13,7 +13,7 @@ COMMENT ON FUNCTION objectlink.base_type(oid) IS 'the type below a domain, and t
 
 -- IS DISTINCT FROM NULL, since IS NOT NULL asks the fields of a composite value.
 CREATE FUNCTION objectlink.marked_deleted(p_row text, p_column name, p_type oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
   SELECT format(CASE WHEN objectlink.base_type(p_type) = 'boolean'::regtype THEN '%s.%I IS TRUE' ELSE '%s.%I IS DISTINCT FROM NULL' END, p_row, p_column)
 $$;
 COMMENT ON FUNCTION objectlink.marked_deleted(text, name, oid) IS 'the condition that a row is marked as deleted by a column';
@@ -68,15 +68,32 @@ BEGIN
     WHEN v_column.attgenerated <> '' THEN 'It is generated.'
     WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = relation AND i.indisprimary AND v_column.attnum = ANY (i.indkey)) THEN 'It belongs to the primary key.'
     WHEN objectlink.base_type(v_column.atttypid) <> 'boolean'::regtype AND objectlink.is_not_null(v_column) THEN
-      format('It is NOT NULL and of type %s, so it could never say that a row is not deleted.', format_type(v_column.atttypid, v_column.atttypmod)) END;
+      format('It is NOT NULL and of type %s, so it could never say that a row is not deleted.', format_type(v_column.atttypid, v_column.atttypmod))
+    WHEN on_delete_failure = 'restore_row' AND objectlink.decides_partition(relation, soft_delete_column) THEN
+      'It decides in which partition a row is, so a row that is marked is deleted and inserted; that cannot be undone by on_delete_failure => ''restore_row''.' END;
   IF v_reason IS NOT NULL THEN
     RAISE EXCEPTION 'column "%" of % cannot be a soft-delete column', soft_delete_column, relation USING ERRCODE = 'invalid_parameter_value',
       DETAIL = v_reason, HINT = 'Use a column that is NULL, or a boolean that is not true, in rows that are not deleted.';
-  ELSIF on_delete_failure = 'restore_row' THEN
-    RAISE EXCEPTION 'on_delete_failure => ''restore_row'' does not take back marks of column "%"', soft_delete_column USING ERRCODE = 'feature_not_supported';
+  ELSIF on_delete_failure = 'restore_row' AND objectlink.key_columns(relation) IS NULL THEN
+    RAISE EXCEPTION 'table % has no primary key', relation USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'A row whose mark is to be taken back by on_delete_failure => ''restore_row'' could not be told from another one.';
   END IF;
 END $$;
 COMMENT ON FUNCTION objectlink.check_soft_delete_column(regclass, name, name, name, text) IS 'raises an error that says why a column cannot mark rows as deleted';
+
+-- Related tables mark their rows by a column of the same name, if they have one; that matters where marks are taken back.
+CREATE FUNCTION objectlink.check_soft_delete(relation regclass, column_name name, soft_delete_column name, status_column name, related regclass[],
+                                             on_delete_failure text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM objectlink.check_soft_delete_column(relation, column_name, soft_delete_column, status_column, on_delete_failure);
+  IF on_delete_failure = 'restore_row' THEN
+    PERFORM objectlink.check_soft_delete_column(a.attrelid, NULL, a.attname, status_column, on_delete_failure)
+      FROM unnest(related) r JOIN pg_attribute a ON a.attrelid = r AND a.attname = soft_delete_column AND a.attnum > 0 AND NOT a.attisdropped;
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.check_soft_delete(regclass, name, name, name, regclass[], text) IS 'raises an error that says why rows of an attached table, or of its related ones, cannot be marked as deleted by a column';
 
 -- A domain may say so as well, however deep.
 CREATE FUNCTION objectlink.is_not_null(p_column pg_attribute) RETURNS boolean

@@ -24,6 +24,7 @@ DECLARE
   v_was jsonb := objectlink.policy_of(p_attachment_id);
   v_is jsonb;
   v_kept regclass;
+  v_related objectlink.related_table[] := ARRAY(SELECT r FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id);
 BEGIN
   SELECT * INTO STRICT v_at FROM objectlink.attachment a WHERE a.id = p_attachment_id;
   IF pg_has_role(objectlink.acting_role(), (SELECT c.relowner FROM pg_class c WHERE c.oid = v_at.relation), 'MEMBER') IS NOT TRUE THEN
@@ -43,6 +44,9 @@ BEGIN
   DELETE FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id;
   DELETE FROM objectlink.row_policy p WHERE p.attachment_id = p_attachment_id;
   PERFORM objectlink.set_row_policy(p_attachment_id, p_status_column, p_status_map, p_related, p_on_upload_failure, p_on_delete_failure);
+  -- One that was renamed since is not found by its name.
+  UPDATE objectlink.related_table r SET soft_delete_column = o.soft_delete_column, soft_delete_type = o.soft_delete_type
+    FROM unnest(v_related) o WHERE r.attachment_id = p_attachment_id AND r.relation = o.relation AND r.soft_delete_column IS NULL;
   v_is := objectlink.policy_of(p_attachment_id);
   IF (v_was -> 'status_column', v_was -> 'status_map', v_was -> 'related') IS DISTINCT FROM (v_is -> 'status_column', v_is -> 'status_map', v_is -> 'related')
      AND p_status_column IS NOT NULL THEN
@@ -63,10 +67,10 @@ DECLARE
 BEGIN
   FOR v_trigger IN
     SELECT t.tgrelid::regclass AS relation, t.tgname FROM pg_trigger t
-    WHERE t.tgparentid = 0 AND t.tgname = format('objectlink_keep_%s', p_attachment_id)
+    WHERE t.tgparentid = 0 AND t.tgname IN (format('objectlink_keep_%s', p_attachment_id), format('objectlink_keep_mark_%s', p_attachment_id))
       AND NOT (v_restores AND (EXISTS (SELECT FROM objectlink.attached_relation r WHERE r.attachment_id = p_attachment_id AND r.relid = t.tgrelid)
                                OR EXISTS (SELECT FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id AND r.relation = t.tgrelid)))
-    ORDER BY t.tgrelid
+    ORDER BY t.tgrelid, t.tgname
   LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.tgname, v_trigger.relation);
   END LOOP;
@@ -116,7 +120,7 @@ BEGIN
   PERFORM objectlink.check_policy(on_unlink, retention, max_attempts);
   PERFORM objectlink.check_row_policy(relation, column_name, status_column, status_map, related, on_upload_failure, on_delete_failure);
   IF v_at.soft_delete_type IS NOT NULL THEN
-    PERFORM objectlink.check_soft_delete_column(relation, column_name, v_at.soft_delete_column, status_column, on_delete_failure);
+    PERFORM objectlink.check_soft_delete(relation, column_name, v_at.soft_delete_column, status_column, related, on_delete_failure);
   END IF;
   PERFORM objectlink.change_policy(v_at.id, on_unlink, retention, max_attempts, status_column, status_map, related, on_upload_failure, on_delete_failure);
   PERFORM objectlink.drop_keep_triggers(v_at.id);

@@ -197,7 +197,7 @@ BEGIN
   PERFORM objectlink.check_policy(on_unlink, retention, max_attempts);
   PERFORM objectlink.check_row_policy(relation, column_name, status_column, status_map, related, on_upload_failure, on_delete_failure);
   IF soft_delete_column IS NOT NULL THEN
-    PERFORM objectlink.check_soft_delete_column(relation, column_name, soft_delete_column, status_column, on_delete_failure);
+    PERFORM objectlink.check_soft_delete(relation, column_name, soft_delete_column, status_column, related, on_delete_failure);
   END IF;
   -- No writer between the index, the triggers and the walk over the rows that are there already.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);

@@ -2,6 +2,35 @@
 -- An object that is still there and that no row names would be forgotten; and a row that was deleted only together with its
 -- object was not to go without it.
 
+-- Called by the trigger. A trigger may be made by hand, so what it says of itself is looked up: or rows of any table could be
+-- said to be those of somebody else's.
+CREATE FUNCTION objectlink.keep_row(p_attachment_id int, p_relation oid, p_column text, p_store text, p_ref objectlink.storage_ref, p_image jsonb, p_marked boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  v_at objectlink.attachment;
+BEGIN
+  SELECT * INTO v_at FROM objectlink.attachment a WHERE a.id = p_attachment_id;
+  IF NOT FOUND AND current_setting('transaction_isolation') <> 'read committed' THEN
+    -- Attached since this transaction looked first.
+    RAISE EXCEPTION 'could not serialize access due to concurrent attach' USING ERRCODE = 'serialization_failure', HINT = 'Try the transaction again.';
+  ELSIF v_at.detached_at IS NOT NULL
+        OR FOUND AND NOT EXISTS (SELECT FROM objectlink.row_policy p WHERE p.attachment_id = v_at.id AND p.on_delete_failure = 'restore_row') THEN
+    -- It has ended, so nothing is restored.
+    RETURN;
+  END IF;
+  IF (WITH RECURSIVE up (relid) AS (SELECT p_relation UNION SELECT i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.relid)
+      SELECT NOT EXISTS (SELECT FROM up u WHERE u.relid = v_at.relation AND p_column = v_at.column_name AND p_store IS NOT DISTINCT FROM v_at.store)
+             AND NOT EXISTS (SELECT FROM up u JOIN objectlink.related_table r ON r.attachment_id = v_at.id AND r.relation = u.relid WHERE p_column IS NULL)) THEN
+    RAISE EXCEPTION 'attachment % is not of table %', p_attachment_id, p_relation::regclass USING ERRCODE = 'trigger_protocol_violated',
+      DETAIL = 'A trigger of the table keeps deleted rows for an attachment of another table, or column.',
+      HINT = 'Drop the trigger; attach columns with objectlink.attach() only.';
+  END IF;
+  INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image, marked)
+  VALUES (pg_current_xact_id(), statement_timestamp(), p_attachment_id, p_relation, p_ref, p_image, p_marked);
+END $$;
+COMMENT ON FUNCTION objectlink.keep_row(int, oid, text, text, objectlink.storage_ref, jsonb, boolean) IS 'for keep_row_trigger(): keeps a row that is deleted, or marked as deleted';
+
 -- For the owner of a store, in the transaction in which it gives up a deletion. The object is unlinked by then, and not due.
 CREATE FUNCTION objectlink.deletion_failed_for_good(p_store int, p_key text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
@@ -45,7 +74,8 @@ COMMENT ON FUNCTION objectlink.kept_in(oid) IS 'the table into which a row of a 
 
 CREATE FUNCTION objectlink.insert_kept(p_relation oid, p_images jsonb, p_without_dropped boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' AS $$
+-- As they were when the image was made; see keep_row.cpp.
+SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET xmloption = 'content' AS $$
 DECLARE
   v_columns text;
   v_lost text;
@@ -71,6 +101,43 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.insert_kept(oid, jsonb, boolean) IS 'inserts rows of a table as they were, as the table''s owner';
 
+-- Rows that are there, and marked as deleted. p_at: of the attached table, which must still link what it did; NULL: of a related one.
+-- What is not marked any more needs nothing, what is not there any more is in the way.
+CREATE FUNCTION objectlink.unmark_kept(p_relation oid, p_images jsonb, p_column name, p_type oid, p_at objectlink.attachment) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET xmloption = 'content' AS $$
+DECLARE
+  v_keys name[] := objectlink.key_columns(p_relation);
+  v_mark pg_attribute;
+  v_table text := (SELECT CASE c.relkind WHEN 'r' THEN 'ONLY ' ELSE '' END || p_relation::regclass FROM pg_class c WHERE c.oid = p_relation);
+  v_same text;
+  v_marked text := objectlink.marked_deleted('t', p_column, p_type);
+  v_answer text[];
+BEGIN
+  SELECT * INTO v_mark FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attname = p_column AND a.atttypid = p_type AND NOT a.attisdropped;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the soft-delete column of % was dropped, or has another type', p_relation::regclass USING ERRCODE = 'undefined_column';
+  ELSIF v_keys IS NULL THEN
+    RAISE EXCEPTION 'table % has no primary key', p_relation::regclass USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  v_same := (SELECT string_agg(format('t.%1$I = k.%1$I', c), ' AND ') FROM unnest(v_keys) c)
+            || CASE WHEN p_at.id IS NULL THEN '' WHEN p_at.store IS NULL THEN format(' AND t.%1$I = k.%1$I', p_at.column_name)
+                    ELSE format(' AND t.%1$I COLLATE "C" = k.%1$I COLLATE "C"', p_at.column_name) END;
+  PERFORM objectlink.write_as_owner(p_relation,
+    format('WITH written AS (UPDATE %1$s AS t SET %2$I = %3$s FROM jsonb_populate_recordset(NULL::%4$s, ($1)[1]::jsonb) AS k WHERE %5$s AND %6$s RETURNING 1) SELECT ARRAY[count(*)::text] FROM written',
+           v_table, p_column, CASE WHEN objectlink.is_not_null(v_mark) THEN format('coalesce(k.%I, false)', p_column) ELSE format('k.%I', p_column) END,
+           p_relation::regclass, v_same, v_marked), ARRAY[p_images::text], objectlink.row_write_ms());
+  v_answer := objectlink.ask_as_owner(p_relation,
+    format('SELECT ARRAY[count(*)::text] FROM %1$s AS t, jsonb_populate_recordset(NULL::%2$s, ($1)[1]::jsonb) AS k WHERE %3$s AND (%4$s) IS NOT TRUE',
+           v_table, p_relation::regclass, v_same, v_marked), ARRAY[p_images::text]);
+  IF v_answer[1]::int <> jsonb_array_length(p_images) THEN
+    RAISE EXCEPTION 'only % of % rows of % could be restored', v_answer[1], jsonb_array_length(p_images), p_relation::regclass
+      USING ERRCODE = 'triggered_data_change_violation',
+            DETAIL = 'The others were marked as deleted, and have been deleted since, have another key or link, or were left marked by a trigger.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.unmark_kept(oid, jsonb, name, oid, objectlink.attachment) IS 'takes the marks of rows back, as the table''s owner: the column is again what it was';
+
 -- All or nothing: whatever is in the way is an error, and its caller's savepoint.
 CREATE FUNCTION objectlink.restore_deleted(p_at objectlink.attachment, p_store int, p_key text, p_without_dropped boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
@@ -80,6 +147,7 @@ DECLARE
   v_step record;
   v_found record;
   v_images jsonb := '{}';  -- by table, what was restored of it
+  v_unmarked int := 0;
   v_keys name[] := objectlink.key_columns(p_at.relation);
 BEGIN
   SELECT d.xid, array_agg(d.id) INTO v_xid, v_ids FROM objectlink.last_deleted(p_store, p_key) d WHERE d.attachment_id = p_at.id GROUP BY d.xid;
@@ -88,34 +156,48 @@ BEGIN
   END IF;
   -- Parents first. An inheritance child is a table of its own.
   FOR v_found IN
-    SELECT objectlink.kept_in(d.relation) AS relid, jsonb_agg(d.image ORDER BY d.id) AS images FROM objectlink.deleted_row d WHERE d.id = ANY (v_ids) GROUP BY 1 ORDER BY 1
+    SELECT objectlink.kept_in(d.relation) AS relid, d.marked, jsonb_agg(d.image ORDER BY d.id) AS images
+    FROM objectlink.deleted_row d WHERE d.id = ANY (v_ids) GROUP BY 1, 2 ORDER BY 1, 2
   LOOP
-    PERFORM objectlink.insert_kept(v_found.relid, v_found.images, p_without_dropped);
+    IF v_found.marked THEN
+      PERFORM objectlink.unmark_kept(v_found.relid, v_found.images, p_at.soft_delete_column, p_at.soft_delete_type, p_at);
+      v_unmarked := v_unmarked + jsonb_array_length(v_found.images);
+    ELSE
+      PERFORM objectlink.insert_kept(v_found.relid, v_found.images, p_without_dropped);
+    END IF;
     v_images := v_images || jsonb_build_object(p_at.relation::oid::text, coalesce(v_images -> (p_at.relation::oid::text), '[]') || v_found.images);
   END LOOP;
   FOR v_step IN
-    SELECT r.relation::oid AS relid, p.* FROM objectlink.related_table r, objectlink.parent_of(p_at.id, p_at.relation, r.relation) p
+    SELECT r.relation::oid AS relid, r.soft_delete_column, r.soft_delete_type, p.* FROM objectlink.related_table r, objectlink.parent_of(p_at.id, p_at.relation, r.relation) p
     WHERE r.attachment_id = p_at.id ORDER BY r.depth, r.relation
   LOOP
     IF v_step.parent IS NULL THEN
       CONTINUE WHEN NOT EXISTS (SELECT FROM objectlink.deleted_row d WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND objectlink.kept_in(d.relation) = v_step.relid);
       RAISE EXCEPTION 'table % is not related to % any more', v_step.relid::regclass, p_at.relation USING ERRCODE = 'invalid_foreign_key';
     END IF;
-    SELECT jsonb_agg(d.image ORDER BY d.id) AS images, array_agg(d.id) AS ids INTO v_found
+    FOR v_found IN
+      SELECT d.marked, jsonb_agg(d.image ORDER BY d.id) AS images, array_agg(d.id) AS ids
       FROM objectlink.deleted_row d
       WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND d.ref IS NULL AND objectlink.kept_in(d.relation) = v_step.relid
         AND EXISTS (SELECT FROM jsonb_array_elements(v_images -> (v_step.parent::text)) i
                     WHERE NOT EXISTS (SELECT FROM unnest(v_step.columns, v_step.parent_columns) AS u (c, p)
-                                      WHERE d.image -> u.c IS DISTINCT FROM i -> u.p OR d.image ->> u.c IS NULL));
-    CONTINUE WHEN v_found.images IS NULL;
-    PERFORM objectlink.insert_kept(v_step.relid, v_found.images, p_without_dropped);
-    v_images := v_images || jsonb_build_object(v_step.relid::text, v_found.images);
-    v_ids := v_ids || v_found.ids;
+                                      WHERE d.image -> u.c IS DISTINCT FROM i -> u.p OR d.image ->> u.c IS NULL))
+      GROUP BY d.marked ORDER BY d.marked
+    LOOP
+      IF v_found.marked THEN
+        PERFORM objectlink.unmark_kept(v_step.relid, v_found.images, v_step.soft_delete_column, v_step.soft_delete_type, NULL);
+        v_unmarked := v_unmarked + jsonb_array_length(v_found.images);
+      ELSE
+        PERFORM objectlink.insert_kept(v_step.relid, v_found.images, p_without_dropped);
+      END IF;
+      v_images := v_images || jsonb_build_object(v_step.relid::text, coalesce(v_images -> (v_step.relid::text), '[]') || v_found.images);
+      v_ids := v_ids || v_found.ids;
+    END LOOP;
   END LOOP;
-  DELETE FROM objectlink.deleted_row d WHERE d.id = ANY (v_ids);
+  PERFORM objectlink.forget_deleted(v_ids);
   INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
   SELECT p_store, p_key, 'rows restored', p_at.id, jsonb_strip_nulls(jsonb_build_object(
-    'policy', 'restore_row', 'relation', p_at.relation::text,
+    'policy', 'restore_row', 'relation', p_at.relation::text, 'unmarked', nullif(v_unmarked, 0),
     'rows', (SELECT jsonb_agg((SELECT jsonb_object_agg(k, i.row -> k::text) FROM unnest(v_keys) k) ORDER BY i.n)
              FROM jsonb_array_elements(v_images -> (p_at.relation::oid::text)) WITH ORDINALITY AS i (row, n)
              WHERE v_keys IS NOT NULL AND i.n <= objectlink.compensated_rows_max()),
@@ -170,12 +252,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.restore_rows(name, text, boolean) IS 'restores the rows of an object whose deletion was given up, by hand; says how many, or what is in the way';
 
+CREATE FUNCTION objectlink.create_keep_trigger(p_relation oid, p_name text, p_event text, p_when text, p_arguments text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p_relation AND t.tgname = p_name) THEN
+    RETURN;
+  END IF;
+  EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW %s EXECUTE FUNCTION objectlink.keep_row_trigger(%s)',
+                 p_name, p_event, p_relation::regclass, 'WHEN (' || p_when || ')', p_arguments);
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', p_relation::regclass, p_name);
+END $$;
+COMMENT ON FUNCTION objectlink.create_keep_trigger(oid, text, text, text, text) IS 'creates a trigger that keeps rows, if it is not there';
+
 -- The rows that are kept need triggers on the attached table (its inheritance children included) and on related ones.
 CREATE FUNCTION objectlink.complete_keep_triggers(p_attachment_id int) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_at objectlink.attachment;
-  v_name text := format('objectlink_keep_%s', p_attachment_id);
   v_table record;
 BEGIN
   IF NOT EXISTS (SELECT FROM objectlink.row_policy p WHERE p.attachment_id = p_attachment_id AND p.on_delete_failure = 'restore_row') THEN
@@ -183,15 +276,28 @@ BEGIN
   END IF;
   SELECT * INTO STRICT v_at FROM objectlink.attachment WHERE id = p_attachment_id;
   FOR v_table IN
-    SELECT r.relid, r.depth, true AS attached FROM objectlink.attached_relation r WHERE r.attachment_id = p_attachment_id
-    UNION ALL SELECT r.relation::oid, 0, false FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id
+    SELECT r.relid, r.depth, true AS attached, NULL::text AS was_marked, NULL::text AS is_marked, NULL::name AS soft_delete_column
+      FROM objectlink.attached_relation r WHERE r.attachment_id = p_attachment_id
+    UNION ALL SELECT r.relation::oid, 0, false, objectlink.marked_deleted('OLD', c.attname, c.atttypid), objectlink.marked_deleted('NEW', c.attname, c.atttypid), c.attname
+      FROM objectlink.related_table r
+      LEFT JOIN pg_attribute c ON c.attrelid = r.relation AND c.attname = r.soft_delete_column AND c.atttypid = r.soft_delete_type AND NOT c.attisdropped
+      WHERE r.attachment_id = p_attachment_id
     ORDER BY attached DESC, depth, relid
   LOOP
-    CONTINUE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v_table.relid AND t.tgname = v_name);
-    EXECUTE format('CREATE TRIGGER %I AFTER DELETE ON %s FOR EACH ROW %s EXECUTE FUNCTION objectlink.keep_row_trigger(%L%s)', v_name, v_table.relid::regclass,
-      CASE WHEN v_table.attached THEN format('WHEN (OLD.%I IS NOT NULL)', v_at.column_name) END, p_attachment_id,
-      CASE WHEN v_table.attached THEN format(', %L', v_at.column_name) || CASE WHEN v_at.store IS NOT NULL THEN format(', %L', v_at.store) ELSE '' END END);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_table.relid::regclass, v_name);
+    PERFORM objectlink.create_keep_trigger(v_table.relid, format('objectlink_keep_%s', p_attachment_id), 'DELETE',
+      CASE WHEN v_table.attached THEN objectlink.row_link(v_at, 'OLD') || ' IS NOT NULL' END,
+      CASE WHEN v_table.attached THEN objectlink.link_arguments(v_at) ELSE quote_literal(p_attachment_id) END);
+    -- A row that is marked, and still holds the link that it had: what an UPDATE makes of the link is not taken back.
+    IF v_table.attached AND objectlink.soft_deleted(v_at.id, 'NEW') IS NOT NULL THEN
+      PERFORM objectlink.create_keep_trigger(v_table.relid, format('objectlink_keep_mark_%s', p_attachment_id), 'UPDATE',
+        format('%s IS NOT NULL AND %s AND ' || CASE WHEN v_at.store IS NULL THEN 'OLD.%3$I IS NOT DISTINCT FROM NEW.%3$I'
+                                                    ELSE 'OLD.%3$I::text COLLATE "C" IS NOT DISTINCT FROM NEW.%3$I::text COLLATE "C"' END,
+               objectlink.row_link(v_at, 'OLD'), objectlink.soft_deleted(v_at.id, 'NEW'), v_at.column_name),
+        objectlink.link_arguments(v_at));
+    ELSIF v_table.is_marked IS NOT NULL THEN
+      PERFORM objectlink.create_keep_trigger(v_table.relid, format('objectlink_keep_mark_%s', p_attachment_id), 'UPDATE',
+        format('(%s) IS NOT TRUE AND %s', v_table.was_marked, v_table.is_marked), format('%L, '''', '''', %L', p_attachment_id, v_table.soft_delete_column));
+    END IF;
   END LOOP;
 END $$;
 COMMENT ON FUNCTION objectlink.complete_keep_triggers(int) IS 'gives attached and related tables the triggers that keep deleted rows, where they are to be restored';

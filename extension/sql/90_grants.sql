@@ -14,7 +14,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
       'deletions_to_confirm', 'confirm_deletions']
     WHEN 'admin' THEN ARRAY[
-      'check_soft_delete_column', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
+      'check_soft_delete', 'check_soft_delete_column', 'create_keep_trigger', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
       'attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'policy_of', 'change_policy', 'drop_keep_triggers', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
@@ -43,7 +43,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'compensate_upload', 'note_row_failure',
       'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
       'deletions_to_confirm_max', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
-      'keep_row_trigger', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
+      'keep_row_trigger', 'keep_row', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']

@@ -4,7 +4,9 @@ Method: real daemon, real store; the rows stay, and only a column of theirs is w
 import pytest
 
 from harness.documents import content_of
+from harness.postgres import run
 from harness.runs import findings, reconcile, settle_clock
+from harness.waiting import eventually
 
 
 @pytest.fixture
@@ -96,3 +98,113 @@ def test_attached_late_marked_rows_are_not_linked_and_a_run_finds_their_objects(
     settle_clock(documents.bucket)
     reconcile(pg)
     assert findings(pg) == {("marked", "orphan"): "suspected"}
+
+
+@pytest.fixture
+def restored(documents):
+    """Marks are taken back, also of chunks; words have no mark and go by a cascade."""
+    pg = documents.pg
+    pg.run("ALTER SERVER docs OPTIONS (ADD max_attempts '2')")
+    pg.run("CREATE TABLE paper (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, file objectlink.storage_ref, deleted_at timestamptz)")
+    pg.run("CREATE TABLE chunk (id int PRIMARY KEY, paper int REFERENCES paper ON DELETE CASCADE, deleted_at timestamptz)")
+    pg.run("CREATE TABLE word (chunk int REFERENCES chunk ON DELETE CASCADE, word text)")
+    pg.run("SELECT objectlink.attach('paper', 'file', soft_delete_column => 'deleted_at', on_delete_failure => 'restore_row', related => '{chunk,word}')")
+    return documents
+
+
+def fill(documents):
+    put(documents, ["locked/a", "free/b"])
+    documents.pg.run("INSERT INTO chunk SELECT p * 10 + n, p, CASE WHEN n = 3 THEN timestamptz '2020-01-01' END FROM generate_series(1, 2) p, generate_series(1, 3) n")
+    documents.pg.run("INSERT INTO word SELECT id, 'w' FROM chunk")
+
+
+def refuse(proxy):
+    return [proxy.delete_errors("^locked/", code="AccessDenied", times=None),
+            proxy.answer(403, code="AccessDenied", method="DELETE", path="locked/", times=None)]
+
+
+def rows(pg):
+    """Each paper with its mark, and the chunks of it that are not marked."""
+    return {row.key: (row.marked, row.chunks) for row in pg.run(
+        "SELECT objectlink.key(p.file) AS key, p.deleted_at IS NOT NULL AS marked,"
+        " count(c.id) FILTER (WHERE c.deleted_at IS NULL) AS chunks FROM paper p LEFT JOIN chunk c ON c.paper = p.id GROUP BY p.id")}
+
+
+def mark_all(pg):
+    pg.run("UPDATE chunk SET deleted_at = now() WHERE deleted_at IS NULL; UPDATE paper SET deleted_at = now()")
+
+
+def others_can_be_deleted(documents):
+    """The store does for others what it refuses here: it is this object's own trouble."""
+    documents.delete(documents.put_fresh(1))
+
+
+def test_a_deletion_that_is_refused_takes_the_marks_back(restored, proxy, daemon):
+    pg = restored.pg
+    fill(restored)
+    rules = refuse(proxy)
+    mark_all(pg)
+
+    def taken_back():
+        others_can_be_deleted(restored)
+        return rows(pg) == {"locked/a": (False, 2), "free/b": (True, 0)}
+
+    eventually(taken_back, 60)
+    restored.sync()
+    assert pg.states() == {"locked/a": "stored"}
+    restored.assert_bucket({"locked/a"})
+    assert pg.value("SELECT detail -> 'counts' FROM objectlink.events WHERE cause = 'rows restored'") == {"public.paper": 1, "public.chunk": 2}
+    assert pg.run("SELECT * FROM objectlink.dead_letters") == []
+    assert pg.run("SELECT * FROM objectlink.deleted_row") == []
+    for rule in rules:
+        proxy.remove(rule)
+    mark_all(pg)
+    restored.sync()
+    assert rows(pg) == {"locked/a": (True, 0), "free/b": (True, 0)}
+    restored.assert_bucket(set())
+
+
+def test_a_chunk_that_is_gone_is_a_critical_event_and_nothing_is_half_done(restored, proxy, daemon):
+    pg = restored.pg
+    fill(restored)
+    refuse(proxy)
+    mark_all(pg)
+    pg.run("DELETE FROM chunk WHERE id = 11")
+
+    def reported():
+        others_can_be_deleted(restored)
+        return pg.run("SELECT 1 FROM objectlink.events WHERE cause = 'rows not compensated' AND detail ->> 'severity' = 'critical'")
+
+    eventually(reported, 60)
+    assert rows(pg) == {"locked/a": (True, 0), "free/b": (True, 0)}
+    assert pg.run("SELECT 1 FROM objectlink.problems WHERE what = 'rows not compensated' AND detail LIKE '%%only 1 of 2 rows of public.chunk%%'")
+    assert [row.key for row in pg.run("SELECT key FROM objectlink.dead_letters")] == ["locked/a"]
+    restored.assert_bucket({"locked/a"})
+    pg.run("INSERT INTO chunk VALUES (11, 1, now())")
+    assert pg.value("SELECT objectlink.restore_rows('docs', 'locked/a')") == 3
+    restored.sync()
+    assert rows(pg)["locked/a"] == (False, 2)
+    assert pg.states() == {"locked/a": "stored"}
+    assert pg.run("SELECT * FROM objectlink.problems WHERE what = 'rows not compensated'") == []
+
+
+def test_killed_before_the_marks_are_back(restored, proxy, make_daemon):
+    daemon = make_daemon()
+    fill(restored)
+    refuse(proxy)
+    user = restored.pg.connect(autocommit=False)
+    mark_all(restored.pg)
+    run(user, "LOCK TABLE chunk IN SHARE MODE")
+
+    def waits():
+        others_can_be_deleted(restored)
+        return restored.pg.run("SELECT 1 FROM objectlink.row_work WHERE error_code = '55P03'")
+
+    eventually(waits, 60)
+    daemon.kill()
+    assert rows(restored.pg)["locked/a"] == (True, 0)
+    user.commit()
+    make_daemon()
+    eventually(lambda: rows(restored.pg)["locked/a"] == (False, 2), 60)
+    restored.sync()
+    restored.assert_bucket({"locked/a"})
