@@ -196,6 +196,7 @@ CALL daemon.unlink('{twice}');
 INSERT INTO objectlink.condemned VALUES ('s3://docs/twice', now(), now());
 SELECT daemon.condemn();
 :condemned
+UPDATE objectlink.condemned SET release_after = clock_timestamp();
 SELECT objectlink.release_condemned(daemon.epoch(0));
 SELECT daemon.issue();
 SELECT daemon.settle('twice', 'gone');

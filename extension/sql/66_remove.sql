@@ -1,5 +1,10 @@
 -- Deleting safely: condemn, barrier, ask again, issue. The request itself goes out only after all four.
 
+-- Longer than any statement of the drainer takes.
+CREATE FUNCTION objectlink.remark_time() RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT interval '1 minute' $$;
+COMMENT ON FUNCTION objectlink.remark_time() IS 'how long the mark of a key stays at least that was marked before and is marked again';
+
 -- Step 2: the mark. From its commit on the trigger refuses to link these keys.
 CREATE FUNCTION objectlink.condemn(p_store int, p_epoch bigint, p_keys text[]) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -29,8 +34,12 @@ BEGIN
       SET state = 'deleting', since = clock_timestamp(), attempts = 0, due_at = clock_timestamp(), last_error = NULL
       FROM due d WHERE o.store_id = d.store_id AND o.key = d.key
     ), marked AS (
-      INSERT INTO objectlink.condemned (ref) SELECT objectlink.storage_ref(v_store::text, d.key) FROM due d
-      ON CONFLICT ON CONSTRAINT condemned_pkey DO NOTHING
+      INSERT INTO objectlink.condemned AS c (ref) SELECT objectlink.storage_ref(v_store::text, d.key) FROM due d
+      -- Still marked from an earlier deletion: written anew, because the drainer may just be taking the mark off, and have looked at the
+      -- object before. It looks at a mark that has changed once more, and then finds that its time has not come.
+      ON CONFLICT ON CONSTRAINT condemned_pkey DO UPDATE
+      SET condemned_at = clock_timestamp(),
+          release_after = CASE WHEN c.release_after IS NOT NULL THEN greatest(c.release_after, clock_timestamp() + objectlink.remark_time()) END
     ), logged AS (
       INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id)
       SELECT p_store, d.key, 'unlinked', 'deleting', 'due', d.attachment_id FROM due d
