@@ -651,6 +651,32 @@ def test_a_store_that_ignores_conditions_is_found_out(documents, proxy, daemon):
     assert "store.weak" in daemon.log_text()
 
 
+@pytest.mark.long
+@pytest.mark.limit(200)
+def test_a_lease_that_ran_out_on_a_weak_store(documents, proxy, daemon):
+    """Nothing there refuses a late write, so from then on the marker is read before it is written: a successor's would be lost. What
+    keeps the lease from being renewed is that no write can be read back."""
+    proxy.drop_headers(["if-match", "if-none-match"], method="PUT", path=MARKERS, times=None)
+    documents.put(["a", "b"])
+    documents.sync()
+    documents.delete(["a"])
+    documents.sync()
+    assert documents.pg.value("SELECT protection FROM objectlink.markers") == "weak"
+    unreadable = proxy.answer(500, code="InternalError", method="GET", path=MARKERS, times=None)
+    writer = documents.pg.connect(autocommit=False)
+    writer.cursor().execute("INSERT INTO document (id) VALUES (-1)")
+    documents.delete(["b"])  # waits for the writer, and so wants a lease
+    eventually(lambda: documents.pg.value("SELECT lease_until < clock_timestamp() FROM objectlink.marker"), LEASE_SECONDS + 10)
+    assert sum(put.status == 200 for put in proxy.operations(method="PUT", path=MARKERS)) > 2
+    successor = {**marker(documents.bucket), "install": "00000000-0000-0000-0000-000000000000", "nonce": "another's"}
+    documents.bucket.put(MARKER, json.dumps(successor).encode())
+    proxy.remove(unreadable)
+    wait_fenced(documents.pg, "replaced")
+    assert marker(documents.bucket) == successor
+    writer.close()
+    assert documents.bucket.exists("b")
+
+
 def test_an_idle_store_asks_nothing(documents, proxy, daemon):
     documents.put(["a", "b"])
     documents.sync()
