@@ -1,5 +1,5 @@
-// The SQL functions ask_as_owner and write_as_owner: run a statement about a user's table with the rights of that table's
-// owner.
+// The SQL functions ask_as_owner, ask_by_snapshot and write_as_owner: run a statement about a user's table with the rights of
+// that table's owner. And lock_to_ask, which comes before several questions are put with one snapshot.
 //
 // Planning a query runs functions that the owner of the table wrote (in the predicate of an index, in statistics on an
 // expression). As the extension's owner, mostly a superuser, they could do anything; as their own author, within a
@@ -26,10 +26,10 @@ Oid owner_of(Oid relation) {
 }
 
 // The one value of the one row that the question gives; NULL and no row are the same. In the caller's memory.
-std::optional<Datum> ask(const char* question, Oid type, Datum argument) {
+std::optional<Datum> ask(const char* question, Oid type, Datum argument, bool by_snapshot) {
   if (SPI_connect() != SPI_OK_CONNECT) ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("SPI is not available"));
-  // Not read-only: that would look with the caller's snapshot, and what was committed meanwhile must be seen.
-  const int status = SPI_execute_with_args(question, 1, &type, &argument, nullptr, false, 1);
+  // What is called read-only here looks with the caller's snapshot; otherwise what was committed meanwhile is seen as well.
+  const int status = SPI_execute_with_args(question, 1, &type, &argument, nullptr, by_snapshot, 1);
   if (status != SPI_OK_SELECT || SPI_tuptable->tupdesc->natts != 1 || SPI_gettypeid(SPI_tuptable->tupdesc, 1) != type)
     ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
             errmsg("the question must be a SELECT of one value of its argument's type"));
@@ -43,14 +43,14 @@ std::optional<Datum> ask(const char* question, Oid type, Datum argument) {
   return answer;
 }
 
-std::optional<Datum> ask_as(Oid owner, const char* question, Oid type, Datum argument) {
+std::optional<Datum> ask_as(Oid owner, const char* question, Oid type, Datum argument, bool by_snapshot = false) {
   // An error on the way needs no cleaning up: the end of the (sub)transaction restores user and settings.
   Oid caller = InvalidOid;
   int context = 0;
   GetUserIdAndSecContext(&caller, &context);
   SetUserIdAndSecContext(owner, context | restrictions);
   const int settings = NewGUCNestLevel();
-  const std::optional<Datum> answer = ask(question, type, argument);
+  const std::optional<Datum> answer = ask(question, type, argument, by_snapshot);
   AtEOXact_GUC(false, settings);
   SetUserIdAndSecContext(caller, context);
   return answer;
@@ -82,6 +82,22 @@ OBJECTLINK_FUNCTION(ask_as_owner) {
                                              get_fn_expr_argtype(fcinfo->flinfo, 2), PG_GETARG_DATUM(2));
   if (!answer) PG_RETURN_NULL();
   PG_RETURN_DATUM(*answer);
+}
+
+OBJECTLINK_FUNCTION(ask_by_snapshot) {
+  const std::optional<Datum> answer = ask_as(owner_of(PG_GETARG_OID(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+                                             get_fn_expr_argtype(fcinfo->flinfo, 2), PG_GETARG_DATUM(2), true);
+  if (!answer) PG_RETURN_NULL();
+  PG_RETURN_DATUM(*answer);
+}
+
+// Until the transaction ends nobody empties the table, or a part of it, or takes a part out: that would not show in a snapshot
+// which was taken before.
+OBJECTLINK_FUNCTION(lock_to_ask) {
+  const Oid relation = PG_GETARG_OID(0);
+  LockRelationOid(relation, AccessShareLock);
+  find_all_inheritors(relation, AccessShareLock, nullptr);
+  PG_RETURN_VOID();
 }
 
 OBJECTLINK_FUNCTION(write_as_owner) {

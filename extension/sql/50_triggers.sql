@@ -30,6 +30,16 @@ CREATE FUNCTION objectlink.ask_as_owner(relation regclass, question text, argume
 COMMENT ON FUNCTION objectlink.ask_as_owner(regclass, text, anyarray) IS
     'runs a query about a table as the table''s owner, security-restricted, and returns its one value';
 
+CREATE FUNCTION objectlink.ask_by_snapshot(relation regclass, question text, argument anyarray) RETURNS anyarray
+    LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'objectlink_ask_by_snapshot';
+COMMENT ON FUNCTION objectlink.ask_by_snapshot(regclass, text, anyarray) IS
+    'as ask_as_owner, and sees what the statement sees that calls it; lock_to_ask comes before';
+
+CREATE FUNCTION objectlink.lock_to_ask(relation regclass) RETURNS void
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_lock_to_ask';
+COMMENT ON FUNCTION objectlink.lock_to_ask(regclass) IS
+    'locks a table and all its parts as a query would, so that what a later snapshot shows of them is all there is';
+
 CREATE FUNCTION objectlink.write_as_owner(relation regclass, statement text, argument anyarray, limit_ms integer) RETURNS anyarray
     LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_write_as_owner';
 COMMENT ON FUNCTION objectlink.write_as_owner(regclass, text, anyarray, integer) IS

@@ -70,33 +70,59 @@ WHERE NOT c.inherited
         (SELECT p.relid, p.column_name, p.store FROM part p WHERE p.attached);
 COMMENT ON VIEW objectlink.asked_column IS 'every column that is asked whether a key is still linked';
 
+-- One question, to one column. STABLE: it sees what the statement sees that calls it.
+CREATE FUNCTION objectlink.ask_column(p_column objectlink.asked_column, p_refs objectlink.storage_ref[], p_unlocked text)
+RETURNS TABLE (ref objectlink.storage_ref, unknown text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_question text;
+BEGIN
+  IF p_unlocked IS NULL THEN
+    v_question := objectlink.asking_query(p_column.relid, p_column.column_name, p_column.indexed, p_column.store IS NOT NULL, p_column.live);
+    IF p_column.store IS NULL THEN
+      RETURN QUERY SELECT r, NULL::text FROM unnest(objectlink.ask_by_snapshot(p_column.relid, v_question, p_refs)) r;
+    ELSE
+      RETURN QUERY SELECT objectlink.storage_ref(p_column.store::text, k), NULL::text
+        FROM unnest(objectlink.ask_by_snapshot(p_column.relid, v_question,
+               ARRAY(SELECT objectlink.key(r) FROM unnest(p_refs) r WHERE objectlink.store(r) = p_column.store))) k;
+    END IF;
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT NULL::objectlink.storage_ref, format('%s.%I: %s', p_column.relid::regclass, p_column.column_name, p_unlocked);
+EXCEPTION WHEN OTHERS THEN
+  RETURN QUERY SELECT NULL::objectlink.storage_ref,
+    format('%s.%I: %s (SQLSTATE %s)', p_column.relid::regclass, p_column.column_name, SQLERRM, SQLSTATE);
+END $$;
+COMMENT ON FUNCTION objectlink.ask_column(objectlink.asked_column, objectlink.storage_ref[], text) IS 'asks one column which of these refs it holds; a row with ref NULL: it could not be asked. p_unlocked: why it was not locked; NULL: it was';
+
 -- Whether a key is linked. The question is put with the rights of each table's owner (see ask_as_owner). One row per ref and attachment that links it; a column that could not be asked
 -- gives a row with ref NULL, and then no absence may be concluded.
+-- All columns are asked with one snapshot: with one for each, a row that moves from a table not asked yet to one that was would be in neither, and so would
+-- a partition that leaves its table between the list and the question. A snapshot tells nothing of a TRUNCATE that it does not
+-- see, so the tables are locked before it is taken.
 CREATE FUNCTION objectlink.linked(p_refs objectlink.storage_ref[])
 RETURNS TABLE (ref objectlink.storage_ref, attachment_id int, unknown text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET lock_timeout = '250ms'
--- The index must be used even where statistics are missing; a table without one is still scanned.
-SET enable_seqscan = off AS $$
+-- The index must be used even where statistics are missing; a table without one is still scanned, at a price that would have it compiled.
+SET enable_seqscan = off SET jit = off AS $$
 DECLARE
-  v_column record;
-  v_question text;
+  v_relids oid[] := ARRAY(SELECT DISTINCT c.relid FROM objectlink.asked_column c ORDER BY c.relid);
+  v_failures text[] := '{}';  -- NULL: it is locked
+  v_relid oid;
 BEGIN
-  FOR v_column IN SELECT * FROM objectlink.asked_column ORDER BY attachment_id NULLS LAST, relid, attnum LOOP
+  FOREACH v_relid IN ARRAY v_relids LOOP
     BEGIN
-      v_question := objectlink.asking_query(v_column.relid, v_column.column_name, v_column.indexed, v_column.store IS NOT NULL, v_column.live);
-      IF v_column.store IS NULL THEN
-        RETURN QUERY SELECT r, v_column.attachment_id, NULL::text
-          FROM unnest(objectlink.ask_as_owner(v_column.relid, v_question, p_refs)) r;
-      ELSE
-        RETURN QUERY SELECT objectlink.storage_ref(v_column.store::text, k), v_column.attachment_id, NULL::text
-          FROM unnest(objectlink.ask_as_owner(v_column.relid, v_question,
-                 ARRAY(SELECT objectlink.key(r) FROM unnest(p_refs) r WHERE objectlink.store(r) = v_column.store))) k;
-      END IF;
+      PERFORM objectlink.lock_to_ask(v_relid);
+      v_failures := v_failures || NULL::text;
     EXCEPTION WHEN OTHERS THEN
-      RETURN QUERY SELECT NULL::objectlink.storage_ref, v_column.attachment_id,
-        format('%s.%I: %s (SQLSTATE %s)', v_column.relid::regclass, v_column.column_name, SQLERRM, SQLSTATE);
+      v_failures := v_failures || format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
     END;
   END LOOP;
+  RETURN QUERY
+    SELECT a.ref, (c.asked).attachment_id, a.unknown
+    FROM (SELECT x AS asked FROM objectlink.asked_column x ORDER BY x.attachment_id NULLS LAST, x.relid, x.attnum) c
+    LEFT JOIN unnest(v_relids, v_failures) AS l (relid, failure) ON l.relid = (c.asked).relid
+    CROSS JOIN LATERAL objectlink.ask_column(c.asked, p_refs, CASE WHEN l.relid IS NULL THEN 'it has come while others were locked' ELSE l.failure END) a;
 END $$;
 COMMENT ON FUNCTION objectlink.linked(objectlink.storage_ref[]) IS 'asks the rows which of these refs they link; a row with ref NULL says that a column could not be asked';
