@@ -139,6 +139,15 @@ UPDATE witness SET deleted_at = now();
 :show
 UPDATE witness SET file = file;
 :show
+-- and neither do the triggers that keep marked rows, of an attached table or of a related one
+DROP TRIGGER witness ON witness;
+CREATE TRIGGER witness AFTER UPDATE ON witness FOR EACH ROW WHEN (asked(OLD.id)) EXECUTE FUNCTION objectlink.keep_row_trigger('1', 'file', '', 'deleted_at');
+UPDATE witness SET title = 'eins';
+UPDATE witness SET deleted_at = deleted_at;
+DROP TRIGGER witness ON witness;
+CREATE TRIGGER witness AFTER UPDATE ON witness FOR EACH ROW WHEN (asked(OLD.id)) EXECUTE FUNCTION objectlink.keep_row_trigger('1', '', '', 'deleted_at');
+UPDATE witness SET title = 'un', file = NULL;
+UPDATE witness SET deleted_at = deleted_at;
 DROP TABLE witness;
 
 -- Everybody who asks

@@ -207,7 +207,30 @@ SELECT tableoid::regclass, id, gone FROM parent ORDER BY 1;
 :work
 :events
 
-DROP TABLE part, hangs, parent, child;
+-- An admin who owns the tables, and nothing else, asks for it and uses it
+CREATE TABLE paper (id int PRIMARY KEY, file objectlink.storage_ref, gone boolean);
+CREATE TABLE sheet (id int PRIMARY KEY, paper int REFERENCES paper, gone boolean);
+ALTER TABLE paper OWNER TO objectlink_test_owner; ALTER TABLE sheet OWNER TO objectlink_test_owner;
+GRANT CREATE ON SCHEMA public TO objectlink_test_owner;
+SELECT objectlink.grant_admin('objectlink_test_owner');
+SET SESSION AUTHORIZATION objectlink_test_owner;
+SELECT objectlink.attach('paper', 'file', soft_delete_column => 'gone', on_delete_failure => 'restore_row', related => '{sheet}') > 0;
+INSERT INTO paper VALUES (1, 's3://docs/q'); INSERT INTO sheet VALUES (1, 1);
+RESET SESSION AUTHORIZATION;
+SELECT daemon.walk(), daemon.store('q');
+SET SESSION AUTHORIZATION objectlink_test_owner;
+BEGIN; UPDATE sheet SET gone = true; UPDATE paper SET gone = true; COMMIT;
+RESET SESSION AUTHORIZATION;
+SELECT daemon.apply();
+UPDATE objectlink.object SET due_at = NULL WHERE key = 'q';
+SET SESSION AUTHORIZATION objectlink_test_owner;
+SELECT objectlink.restore_rows('docs', 'q');
+SELECT gone FROM paper UNION ALL SELECT gone FROM sheet;
+ALTER TABLE sheet DROP gone CASCADE;
+ALTER TABLE paper DROP gone CASCADE;
+RESET SESSION AUTHORIZATION;
+
+DROP TABLE part, hangs, parent, child, paper, sheet;
 DROP FUNCTION leave, sign_it;
 DROP OWNED BY objectlink_test_owner;
 DROP ROLE objectlink_test_owner;
