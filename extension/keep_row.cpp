@@ -33,6 +33,24 @@ constexpr std::array pinned = {Pinned{"datestyle", "ISO, YMD"}, Pinned{"interval
                                Pinned{"bytea_output", "hex"},   Pinned{"xmlbinary", "base64"},
                                Pinned{"lc_monetary", "C"},      Pinned{"search_path", "pg_catalog, pg_temp"}};
 
+// Or, with json as text, which it is: to_jsonb() would keep its meaning only, and refuses what jsonb cannot hold.
+Datum record_of(TupleTableSlot* row) {
+  const TupleDesc shape = CreateTupleDescCopy(row->tts_tupleDescriptor);
+  bool has_json = false;
+  for (int i = 0; i < shape->natts; ++i) {
+    FormData_pg_attribute* const column = TupleDescAttr(shape, i);
+    if (column->attisdropped || getBaseType(column->atttypid) != JSONOID) continue;
+    column->atttypid = TEXTOID;
+    has_json = true;
+  }
+  if (!has_json) return ExecFetchSlotHeapTupleDatum(row);
+  shape->tdtypeid = RECORDOID;
+  shape->tdtypmod = -1;
+  BlessTupleDesc(shape);
+  slot_getallattrs(row);
+  return HeapTupleGetDatum(heap_form_tuple(shape, row->tts_values, row->tts_isnull));
+}
+
 Datum image_of(TupleTableSlot* row) {
   const int settings = NewGUCNestLevel();
   for (const Pinned& setting : pinned)
@@ -43,7 +61,7 @@ Datum image_of(TupleTableSlot* row) {
   fmgr_info_set_expr(reinterpret_cast<Node*>(makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument), InvalidOid,
                                                           InvalidOid, COERCE_EXPLICIT_CALL)),
                      &to_jsonb);
-  const Datum image = FunctionCall1(&to_jsonb, ExecFetchSlotHeapTupleDatum(row));
+  const Datum image = FunctionCall1(&to_jsonb, record_of(row));
   AtEOXact_GUC(true, settings);
   return image;
 }

@@ -78,6 +78,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET xmloption = 'content' AS $$
 DECLARE
   v_columns text;
+  v_values text;
   v_lost text;
   v_answer text[];
 BEGIN
@@ -89,11 +90,14 @@ BEGIN
       HINT = 'Restore the row without them: SELECT objectlink.restore_rows(..., without_dropped => true).';
   END IF;
   -- A generated column follows the others; one that is newer than the row has its default.
-  SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) INTO v_columns
+  -- A value of type json is kept as text.
+  SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum),
+         string_agg(format(CASE WHEN objectlink.base_type(a.atttypid) = 'json'::regtype THEN '(%I #>> ''{}'')::json' ELSE '%I' END, a.attname), ', ' ORDER BY a.attnum)
+    INTO v_columns, v_values
     FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND (p_images -> 0) ? a.attname;
   v_answer := objectlink.write_as_owner(p_relation,
-    format('WITH written AS (INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM jsonb_populate_recordset(NULL::%1$s, ($1)[1]::jsonb) RETURNING 1) SELECT ARRAY[count(*)::text] FROM written',
-           p_relation::regclass, v_columns), ARRAY[p_images::text], objectlink.row_write_ms());
+    format('WITH written AS (INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM jsonb_populate_recordset(NULL::%1$s, ($1)[1]::jsonb) RETURNING 1) SELECT ARRAY[count(*)::text] FROM written',
+           p_relation::regclass, v_columns, v_values), ARRAY[p_images::text], objectlink.row_write_ms());
   IF v_answer[1]::int <> jsonb_array_length(p_images) THEN
     RAISE EXCEPTION 'only % of % rows of % could be restored', v_answer[1], jsonb_array_length(p_images), p_relation::regclass
       USING ERRCODE = 'triggered_data_change_violation';
