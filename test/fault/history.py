@@ -27,6 +27,7 @@ from harness.waiting import eventually
 CLIENTS = 5
 TRANSACTIONS = 6  # of a client in a history
 SYNC_SECONDS_MAX = 60
+LATE_LOOKS_MAX = 5  # rounds of them in one judgement
 CLIENT_SECONDS_MAX = 60
 REQUEST_TIMEOUT_MS = 1000  # the shortest that a store takes
 LOCK_TIMEOUT_MS = 300  # a prepared transaction that nobody ends holds its locks until the history ends
@@ -306,9 +307,27 @@ class Historian:
         operations = self._log.news()
         self.deletes += sum(operation.what in DELETES for operation in operations)
         check_operations(operations, self._world.timeline, self._world.is_foreign)
+        for _ in range(LATE_LOOKS_MAX):
+            try:
+                self._judge_rest(linked)
+                return
+            except Violation:
+                if not self._wait_for_late_looks():
+                    raise
+        self._judge_rest(linked)
+
+    def _judge_rest(self, linked):
         self._judge_registry(linked)
         self._judge_bucket(linked)
         self._judge_events()
+
+    def _wait_for_late_looks(self):
+        """A quarter of an hour after it was deleted, an object of which an upload may still have arrived is looked at once more: perhaps
+        while a history is judged. Waits until that is over; False: there was none."""
+        looked_at = self._pg.run("SELECT DISTINCT key FROM objectlink.event WHERE cause = 'upload may be late' AND at > now() - interval '30 s'")
+        eventually(lambda: not self._pg.run("SELECT 1 FROM objectlink.object WHERE key = ANY (%s) AND state IN ('unlinked', 'deleting')",
+                                            [row.key for row in looked_at]), what="late looks are over")
+        return bool(looked_at)
 
     def _judge_bucket(self, linked):
         listing = self._world.bucket.listing()
