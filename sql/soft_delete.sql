@@ -280,5 +280,30 @@ SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/s1,s3://docs/s2,s3
 ALTER TABLE bin DROP deleted CASCADE;
 SELECT * FROM objectlink.switched_off_trigger;
 DROP TABLE shelf, shelf_low, bin, bin_child;
+-- Dropped with its type, by a command that does not name the table; taken back
+CREATE DOMAIN mark AS timestamptz;
+CREATE TABLE leaf (id int, file objectlink.storage_ref, marked mark);
+CREATE TABLE leaf_child () INHERITS (leaf);
+SELECT objectlink.attach('leaf', 'file', soft_delete_column => 'marked') > 0, daemon.walk() > 0;
+INSERT INTO leaf VALUES (1, 's3://docs/l1', now());
+INSERT INTO leaf_child VALUES (2, 's3://docs/l2', now());
+CALL daemon.forget();
+SET client_min_messages = warning;
+BEGIN;
+DROP DOMAIN mark CASCADE;
+SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/l1,s3://docs/l2}');
+SELECT * FROM objectlink.switched_off_trigger;
+ROLLBACK;
+SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/l1,s3://docs/l2}');
+DROP DOMAIN mark CASCADE;
+RESET client_min_messages;
+SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/l1,s3://docs/l2}') ORDER BY 1;
+SELECT * FROM objectlink.switched_off_trigger;
+SELECT daemon.walk();
+:show
+SELECT count(*) FROM objectlink.problems WHERE what LIKE 'soft%';
+SELECT objectlink.detach('leaf', 'file');
+SELECT count(*) FROM objectlink.problems WHERE what LIKE 'soft%';
+DROP TABLE leaf, leaf_child;
 DROP FUNCTION asked, mark_instead;
 CALL daemon.finish();
