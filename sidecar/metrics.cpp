@@ -142,6 +142,12 @@ struct Metrics::Series {
   objectlink::Series<Gauge, 1> oldest{
       gauge(registry, "objectlink_oldest_unsettled_seconds", "Age of the oldest object that is pending or deleting."),
       {"store"}};
+  objectlink::Series<Counter, 1> scrubbed_bytes{
+      counter(registry, "objectlink_scrub_read_bytes_total", "Bytes of content read again to be proved."), {"store"}};
+  objectlink::Series<Gauge, 1> scrubbed_since{
+      gauge(registry, "objectlink_scrub_proved_since_seconds",
+            "When the last whole round of proofs began, since 1970: all that was there then was looked at since."),
+      {"store"}};
   objectlink::Series<Counter, 1> requeued{
       counter(registry, "objectlink_requeued_objects_total", "Objects found without a due time, and made due again."),
       {"store"}};
@@ -225,6 +231,16 @@ void Metrics::set_watched(std::string_view store, std::string_view what, std::st
   if (what == "oldest") series_->oldest.at({store}).Set(number);
 }
 
+void Metrics::count_scrubbed_bytes(std::string_view store, std::uint64_t bytes) {
+  if (bytes > 0) series_->scrubbed_bytes.at({store}).Increment(static_cast<double>(bytes));
+}
+
+void Metrics::set_scrubbed_since(std::string_view store, double seconds) {
+  series_->scrubbed_since.at({store}).Set(seconds);
+}
+
+void Metrics::forget_scrub(std::string_view store) { series_->scrubbed_since.remove(store); }
+
 void Metrics::count_requeued(std::string_view store, std::uint64_t count) {
   series_->requeued.at({store}).Increment(static_cast<double>(count));
 }
@@ -250,6 +266,7 @@ void Metrics::forget_store(std::string_view store) {
   series_->trouble.remove(store);
   series_->oldest.remove(store);
   series_->concurrency.remove(store);
+  series_->scrubbed_since.remove(store);
 }
 
 std::string Metrics::exposition() const {

@@ -36,6 +36,10 @@ class Metrics {
   void set_concurrency(std::string_view store, double requests);     // how many requests may run at once
   // What objectlink.look_after() counts: stuck (by state), dead (by operation), trouble (by state), oldest (seconds).
   void set_watched(std::string_view store, std::string_view what, std::string_view label, double number);
+  void count_scrubbed_bytes(std::string_view store, std::uint64_t bytes);
+  // The time since when everything has been proved at least once, in seconds since 1970.
+  void set_scrubbed_since(std::string_view store, double seconds);
+  void forget_scrub(std::string_view store);
   void count_requeued(std::string_view store, std::uint64_t count);
   void count_repeat(std::string_view store, std::string_view error_class);
   void count_skipped_repeat(std::string_view store);  // the quota was used up

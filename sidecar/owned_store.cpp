@@ -70,7 +70,8 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       known_(*this, identity_.id, identity_.epoch, identity_.name),
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
       reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()),
-      confirmed_(*this, identity_.id, identity_.epoch) {
+      confirmed_(*this, identity_.id, identity_.epoch),
+      scrub_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name) {
   take_over_status();
   set_options(options);
 }
@@ -101,6 +102,8 @@ void OwnedStore::set_options(const StoreOptions& options) {
   health_.probe_now(steady_clock::now());
   reconciliation_.drop_page();
   confirmed_.drop();
+  // --once ends when nothing is due, and scrubbing never does.
+  scrub_.configure(options.scrub_interval.count() > 0 && !context_.config.once, options.scrub_rate);
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
   known_.set_options(options);
   known_.take_checksums_changed();
@@ -125,7 +128,14 @@ void OwnedStore::reload_ownership() {
   show_state();
 }
 
+// Scrubbing comes after everything else. A store that is never idle is not scrubbed, which view scrub_progress shows.
+bool OwnedStore::has_nothing_else_to_do(Mood mood) const {
+  return mood == Mood::normal && taken_.empty() && results_.empty() && again_.empty() && !reconciliation_.is_active() &&
+         !confirmed_.is_active() && !ownership_.is_fenced() && !ownership_.is_suspect();
+}
+
 bool OwnedStore::turn(Time now, Mood mood) {
+  may_scrub_ = false;
   bool progress = send_again(now, mood == Mood::stopping || retired_);
   progress |= settle_results(now);
   if (status_changed_) record_status();
@@ -148,6 +158,11 @@ bool OwnedStore::turn(Time now, Mood mood) {
                        (reconciliation_.waits_to_ask(now) && health_.allowance(now, taken_.size() + sent_, 1) > 0);
   progress |= reconciliation_.turn(context_.database, now, may_ask ? requests_for_run() : 0);
   progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
+  may_scrub_ = has_nothing_else_to_do(mood);
+  std::size_t looks = Scrub::requests_max;
+  if (health_.is_paused())
+    looks = may_scrub_ && scrub_.waits_to_ask(now) ? health_.allowance(now, taken_.size() + sent_, 1) : 0;
+  progress |= scrub_.turn(context_.database, now, may_scrub_, looks);
   look_after(now);
   context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
   context_.metrics.set_queue(identity_.name, static_cast<double>(taken_.size()));
@@ -173,6 +188,7 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   const auto work = next_work();
   auto run = reconciliation_.next_turn();
   if (const auto confirmed = confirmed_.next_turn()) run = run ? std::min(*run, *confirmed) : *confirmed;
+  if (const auto scrub = may_scrub_ ? scrub_.next_turn() : std::nullopt) run = run ? std::min(*run, *scrub) : *scrub;
   if (!run) return work;
   // While the probe of somebody else is under way there is nothing to do but wait for it.
   if (const auto paused_until = health_.paused_until())

@@ -23,6 +23,7 @@
 #include "reconciliation.hpp"
 #include "remove.hpp"
 #include "repeat.hpp"
+#include "scrub.hpp"
 #include "store_health.hpp"
 #include "transport.hpp"
 
@@ -128,6 +129,7 @@ class OwnedStore final : private Errand {
   void look_after(Time now);
   void adapt_pace(const HttpReply& reply);
   void show_pace();
+  bool has_nothing_else_to_do(Mood mood) const;
   void take_over_status();
   void consider_witness(Time now);
   bool follow_ownership(Time now);
@@ -151,6 +153,8 @@ class OwnedStore final : private Errand {
   Ownership ownership_;
   Reconciliation reconciliation_;
   ConfirmedDeletion confirmed_;
+  Scrub scrub_;
+  bool may_scrub_ = false;       // as the last turn found it
   bool fence_followed_ = false;  // what is fenced has been given back
   std::string refusal_shown_;
   bool in_use_ = false;        // something was ever fetched

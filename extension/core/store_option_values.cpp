@@ -147,6 +147,26 @@ ValueResult read_integer(std::string_view text, std::uint32_t min, std::uint32_t
   return std::nullopt;
 }
 
+ValueResult read_share(std::string_view text, double& value) {
+  constexpr std::size_t digits_max = 6;
+  std::size_t at = 0;
+  const auto whole = take_number(text, at);
+  if (!whole) return ValueProblem{"A fraction without sign is expected", at};
+  double share = static_cast<double>(*whole);
+  if (at < text.size() && text[at] == '.') {
+    const std::size_t from = ++at;
+    double weight = 0.1;
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, weight /= 10)
+      share += (text[at] - '0') * weight;
+    if (at == from) return ValueProblem{"A digit is expected behind the point", at};
+    if (at - from > digits_max) return ValueProblem{"There are too many digits behind the point", from + digits_max};
+  }
+  if (at != text.size()) return ValueProblem{"Only digits and a point are expected", at};
+  if (share > 1) return limits_problem("0", "1");
+  value = share;
+  return std::nullopt;
+}
+
 ValueResult read_duration(std::string_view text, milliseconds min, milliseconds max, milliseconds& value) {
   const auto limit = static_cast<std::uint64_t>(max.count());
   std::uint64_t sum_ms = 0;

@@ -29,6 +29,9 @@ ValueResult read_choice(std::string_view text, std::string_view first, std::stri
 /// Decimal digits only, within the limits.
 ValueResult read_integer(std::string_view text, std::uint32_t min, std::uint32_t max, std::uint32_t& value);
 
+/// A decimal fraction from 0 to 1, with at most 6 digits behind the point.
+ValueResult read_share(std::string_view text, double& value);
+
 /// One or more of number and unit: '500ms', '5s', '2min', '24h', '7d', '7 days', '1 day 12 hours'; plain '0' needs no
 /// unit. Months and years are refused, because their length varies.
 ValueResult read_duration(std::string_view text, std::chrono::milliseconds min, std::chrono::milliseconds max,

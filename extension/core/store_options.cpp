@@ -22,6 +22,7 @@ constexpr std::uint64_t part_bytes_max = 64 * megabyte;
 constexpr hours retention_max = hours(24) * 3650;
 constexpr std::uint32_t delete_limit_max = 1'000'000'000;
 constexpr std::size_t word_bytes_max = 64;
+constexpr std::uint32_t scrub_rate_max = 10'000;
 
 // Checks with `check`, then keeps the text itself.
 template <class Check>
@@ -97,6 +98,14 @@ constexpr auto options_table = std::to_array<Option>({
     {"retention",
      [](std::string_view t, StoreOptions& o) { return read_duration(t, milliseconds(0), retention_max, o.retention); },
      "Give a time with its unit, for example '12h' or '7 days'; '0' deletes at once."},
+    {"scrub_content_share", [](std::string_view t, StoreOptions& o) { return read_share(t, o.scrub_content_share); },
+     "Give a share from 0 to 1, for example '0.1'; '1' reads the content of every object in each round."},
+    {"scrub_interval",
+     [](std::string_view t,
+        StoreOptions& o) { return read_duration(t, milliseconds(0), retention_max, o.scrub_interval); },
+     "Give a time with its unit, for example '30 days'; '0' proves nothing again."},
+    {"scrub_rate", [](std::string_view t, StoreOptions& o) { return read_integer(t, 1, scrub_rate_max, o.scrub_rate); },
+     "Give a number of requests a second, for example '10'."},
     {"seat_check", [](std::string_view t, StoreOptions& o) { return read_bool(t, o.seat_check); },
      "Write 'false' only where the server's host, port or data directory change by themselves, as in some containers."},
 });

@@ -7,8 +7,8 @@ CREATE TABLE objectlink.finding (
   key           text COLLATE "C" NOT NULL,
   kind          text NOT NULL CHECK (kind IN ('missing', 'corrupt', 'orphan', 'unreferenced', 'unregistered', 'undeleted')),
   status        text NOT NULL CHECK (status IN ('suspected', 'open', 'resolved', 'acknowledged')),
-  run_id        bigint NOT NULL,
-  first_run_id  bigint NOT NULL,
+  run_id        bigint,
+  first_run_id  bigint,
   first_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   last_seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   resolved_at   timestamptz,
@@ -25,7 +25,7 @@ CREATE UNIQUE INDEX finding_unresolved ON objectlink.finding (store_id, key, kin
 CREATE INDEX finding_to_delete ON objectlink.finding (store_id, delete_at) WHERE delete_at IS NOT NULL;
 CREATE INDEX finding_run ON objectlink.finding (run_id);
 COMMENT ON TABLE objectlink.finding IS 'differences between store, registry and rows, as runs found them; resolved ones stay as history';
-COMMENT ON COLUMN objectlink.finding.run_id IS 'the last run that saw it; first_run_id: the first one';
+COMMENT ON COLUMN objectlink.finding.run_id IS 'the last run that saw it; first_run_id: the first one. NULL: the scrub did';
 COMMENT ON COLUMN objectlink.finding.status IS 'suspected: seen by one run, and it may still explain itself; open: certain; acknowledged: a person knows and leaves it; resolved: no more';
 COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw instead, or what a person decided';
 COMMENT ON COLUMN objectlink.finding.decided_by IS 'who acknowledged or resolved it';
@@ -51,7 +51,7 @@ BEGIN
   SELECT p_store, d.key, d.kind, CASE WHEN objectlink.is_certain(d.kind) THEN 'open' ELSE 'suspected' END, p_run, p_run, d.attachment_id, d.evidence
   FROM unnest(p_found) d ORDER BY d.key COLLATE "C", d.kind
   ON CONFLICT (store_id, key, kind) WHERE status <> 'resolved' DO UPDATE
-  SET run_id = p_run, last_seen_at = clock_timestamp(), resolution = NULL,
+  SET run_id = coalesce(p_run, f.run_id), last_seen_at = clock_timestamp(), resolution = NULL,
       -- What was decided about was what was seen then.
       evidence = CASE WHEN f.delete_at IS NULL THEN excluded.evidence ELSE f.evidence END,
       attachment_id = coalesce(excluded.attachment_id, f.attachment_id),

@@ -40,18 +40,21 @@ BEGIN
         version_id = CASE WHEN s.sighting = 'same' AND s.to_state <> o.state THEN nullif(s.version_id, '') ELSE o.version_id END,
         request_id = s.request_id,
         error_class = CASE s.sighting WHEN 'absent' THEN 'not_found' WHEN 'other' THEN 'object' END,
-        error_code = CASE s.sighting WHEN 'absent' THEN 'NoSuchKey' WHEN 'other' THEN 'ObjectReplaced' END,
+        error_code = CASE s.sighting WHEN 'absent' THEN 'NoSuchKey' WHEN 'other' THEN coalesce(s.error_code, 'ObjectReplaced') END,
         last_error = CASE s.sighting WHEN 'absent' THEN 'the store no longer has it'
-                                     WHEN 'other' THEN format('the store has something else under its key: %s bytes, ETag %s', s.size, s.etag) END
+                                     WHEN 'other' THEN coalesce(s.message, format('the store has something else under its key: %s bytes, ETag %s', s.size, s.etag)) END
     FROM seen s
     WHERE o.store_id = s.store_id AND o.key = s.key COLLATE "C" AND o.state = s.state AND o.since = s.since
+      -- Other bytes behind the same ETag: only who has read them knows.
+      AND NOT (s.sighting = 'same' AND o.state = 'corrupt' AND o.error_code = 'ContentDiffers' AND s.evidence ->> 'sha256' IS NULL)
       -- An upload of it may be under way.
       AND NOT (o.state = 'failed' AND EXISTS (SELECT FROM objectlink.payload p JOIN objectlink.store t ON t.id = p_store
                WHERE p.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(t.name::text, s.key)))
     RETURNING o.key, s.state AS from_state, o.state AS to_state, o.attachment_id, s.request_id, s.shown, s.sighting
   ), logged AS (
     INSERT INTO objectlink.event (store_id, key, from_state, to_state, cause, attachment_id, request_id, detail)
-    SELECT p_store, c.key, c.from_state, c.to_state, 'reconcile', c.attachment_id, c.request_id, jsonb_build_object('run', p_run, 'seen', c.shown -> 'look')
+    SELECT p_store, c.key, c.from_state, c.to_state, CASE WHEN p_run IS NULL THEN 'scrub' ELSE 'reconcile' END, c.attachment_id, c.request_id,
+           jsonb_strip_nulls(jsonb_build_object('run', p_run, 'scrub_round', c.shown -> 'scrub_round', 'seen', c.shown -> 'look'))
     FROM changed c WHERE c.to_state <> c.from_state
   )
   SELECT array_agg((c.key, c.to_state, c.attachment_id, c.shown)::objectlink.difference) FILTER (WHERE c.to_state IN ('missing', 'corrupt')),
@@ -61,9 +64,9 @@ BEGIN
   PERFORM objectlink.note_findings(p_store, p_run, v_found);
   -- What it was before is over, and so is everything else that was found of it.
   UPDATE objectlink.finding f
-  SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = format('seen otherwise by run %s', p_run)
+  SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = CASE WHEN p_run IS NULL THEN 'seen otherwise by the scrub' ELSE format('seen otherwise by run %s', p_run) END
   FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_healed) k OFFSET 0) w
   WHERE f.store_id = w.store_id AND f.key = w.key COLLATE "C" AND f.status <> 'resolved'
     AND NOT EXISTS (SELECT FROM unnest(v_found) d WHERE d.key COLLATE "C" = f.key AND d.kind = f.kind);
 END $$;
-COMMENT ON FUNCTION objectlink.note_sightings(int, bigint, objectlink.sighted[]) IS 'for the comparison: brings the registry to what looks at objects have proved, with events and findings';
+COMMENT ON FUNCTION objectlink.note_sightings(int, bigint, objectlink.sighted[]) IS 'for the comparison, and for the scrub (p_run NULL): brings the registry to what looks at objects have proved, with events and findings';

@@ -12,6 +12,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
       'fail_marker', 'fence_store', 'next_run', 'run_ranges', 'sample_keys', 'split_range', 'compare_sums', 'pass_blocks',
       'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
+      'next_scrub', 'conclude_scrub',
       'deletions_to_confirm', 'confirm_deletions']
     WHEN 'admin' THEN ARRAY[
       'check_soft_delete', 'check_soft_delete_column', 'create_keep_trigger', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
@@ -45,10 +46,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'deletions_to_confirm_max', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
       'keep_row_trigger', 'keep_row', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
+      'scrub_batch_max', 'scrub_rows_max', 'scrub_batch_bytes', 'scrub_reads',
       'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']
     WHEN 'reader' THEN ARRAY[
       'base_type', 'marked_deleted', 'soft_deleted', 'live_row',
+      'scrub_interval',
       'asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run',
       'discarded_text', 'event_retention', 'consumer_late_after', 'create_consumer', 'drop_consumer', 'grant_consumer', 'revoke_consumer', 'set_consumer_notify', 'read_events', 'ack_events']
     END)
@@ -110,5 +113,5 @@ END $$;
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
-  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.findings,
+  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.scrub_progress, objectlink.findings,
   objectlink.dead_letters, objectlink.failures_by_cause, objectlink.waiting, objectlink.stuck TO PUBLIC;

@@ -137,7 +137,35 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"retention", "3650 days 1ms", "It must be"}, Bad{"retention", "99999999999999999999 days", "It must be"},
         Bad{"retention", "3650d 3650d 3650d 99999999999999999999w", "It must be"},
         Bad{"retention", "forever", "A number is expected"}, Bad{"retention", "'7 days'", "A number is expected"},
-        Bad{"orphan_grace", "1e3s", "The unit is unknown"}, Bad{"orphan_grace", "24:00:00", "A unit is expected"}));
+        Bad{"orphan_grace", "1e3s", "The unit is unknown"}, Bad{"orphan_grace", "24:00:00", "A unit is expected"},
+        Bad{"scrub_interval", "3651 days", "It must be from 0 to 10 years of 365 days"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Scrub, BadOption,
+    testing::Values(Bad{"scrub_content_share", "", "A fraction without sign is expected (byte 1)"},
+                    Bad{"scrub_content_share", "-1", "A fraction without sign"},
+                    Bad{"scrub_content_share", ".5", "A fraction without sign"},
+                    Bad{"scrub_content_share", "1.", "A digit is expected behind the point (byte 3)"},
+                    Bad{"scrub_content_share", "0.1234567", "There are too many digits behind the point (byte 9)"},
+                    Bad{"scrub_content_share", "0,1", "Only digits and a point are expected (byte 2)"},
+                    Bad{"scrub_content_share", "10%", "Only digits and a point"},
+                    Bad{"scrub_content_share", "1e-1", "Only digits and a point"},
+                    Bad{"scrub_content_share", "1.000001", "It must be from 0 to 1"},
+                    Bad{"scrub_content_share", "2", "It must be from 0 to 1"},
+                    Bad{"scrub_rate", "0", "It must be from 1 to 10000"},
+                    Bad{"scrub_rate", "10001", "It must be from 1 to 10000"},
+                    Bad{"scrub_rate", "10/s", "Only digits"}));
+
+TEST(StoreOptions, ReadsShares) {
+  const auto share = [](std::string_view text) {
+    StoreOptions options;
+    EXPECT_FALSE(set_store_option(options, {"scrub_content_share", text})) << text;
+    return options.scrub_content_share;
+  };
+  for (const auto& [text, value] :
+       {std::pair{"0", 0.0}, {"1", 1.0}, {"0.0", 0.0}, {"1.000000", 1.0}, {"0.05", 0.05}, {"0.000001", 1e-6}})
+    EXPECT_DOUBLE_EQ(share(text), value) << text;
+}
 
 StoreOptions read(std::vector<OptionText> texts) {
   const auto result = parse_store_options(texts);
@@ -163,6 +191,9 @@ TEST(StoreOptions, HasTheDefaultsOfTheManual) {
   EXPECT_EQ(options.max_attempts, 10U);
   EXPECT_EQ(options.delete_limit, 100'000U);
   EXPECT_EQ(options.delete_limit_share, 50U);
+  EXPECT_EQ(options.scrub_interval, 0s);
+  EXPECT_EQ(options.scrub_content_share, 0);
+  EXPECT_EQ(options.scrub_rate, 10U);
   EXPECT_EQ(options.part_size_bytes, 8U * 1024 * 1024);
   EXPECT_EQ(options.multipart_threshold_bytes, 16U * 1024 * 1024);
 }
@@ -184,6 +215,9 @@ TEST(StoreOptions, ReadsAllOptions) {
                                      {"max_attempts", "1000"},
                                      {"delete_limit", "1000000000"},
                                      {"delete_limit_share", "100"},
+                                     {"scrub_interval", "30 days"},
+                                     {"scrub_content_share", "0.25"},
+                                     {"scrub_rate", "10000"},
                                      {"ca_file", "/etc/ssl/my ca.pem"}});
   EXPECT_EQ(options.endpoint, "https://s3.example.com:9000");
   EXPECT_EQ(options.bucket, "docs-2024.x");
@@ -201,6 +235,9 @@ TEST(StoreOptions, ReadsAllOptions) {
   EXPECT_EQ(options.max_attempts, 1000U);
   EXPECT_EQ(options.delete_limit, 1'000'000'000U);
   EXPECT_EQ(options.delete_limit_share, 100U);
+  EXPECT_EQ(options.scrub_interval, 720h);
+  EXPECT_EQ(options.scrub_content_share, 0.25);
+  EXPECT_EQ(options.scrub_rate, 10'000U);
   EXPECT_EQ(options.ca_file, "/etc/ssl/my ca.pem");
 }
 
@@ -242,9 +279,26 @@ TEST(StoreOptions, NamesTheValidOptionsForAnUnknownOne) {
     ASSERT_TRUE(problem) << name;
     EXPECT_EQ(problem->fault, OptionFault::unknown);
     EXPECT_EQ(problem->option, name);
-    for (const char* valid : {"endpoint", "bucket", "prefix", "region", "path_style", "credentials", "connect_timeout",
-                              "request_timeout", "concurrency", "part_size", "multipart_threshold", "retention",
-                              "orphan_grace", "max_attempts", "ca_file", "delete_limit", "delete_limit_share"})
+    for (const char* valid : {"endpoint",
+                              "bucket",
+                              "prefix",
+                              "region",
+                              "path_style",
+                              "credentials",
+                              "connect_timeout",
+                              "request_timeout",
+                              "concurrency",
+                              "part_size",
+                              "multipart_threshold",
+                              "retention",
+                              "orphan_grace",
+                              "max_attempts",
+                              "ca_file",
+                              "delete_limit",
+                              "delete_limit_share",
+                              "scrub_interval",
+                              "scrub_content_share",
+                              "scrub_rate"})
       EXPECT_THAT(problem->hint, HasSubstr(valid));
   }
 }
