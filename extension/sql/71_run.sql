@@ -6,7 +6,7 @@ CREATE TABLE objectlink.run (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   call_id       bigint,
   store_id      int NOT NULL,
-  mode          text NOT NULL CHECK (mode IN ('report', 'repair')),
+  mode          text NOT NULL CHECK (mode IN ('report', 'repair', 'inventory')),
   prefix        text COLLATE "C" NOT NULL,
   place         text NOT NULL,
   page_size     int NOT NULL CHECK (page_size BETWEEN 1 AND 1000),

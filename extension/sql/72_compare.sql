@@ -241,6 +241,9 @@ BEGIN
     RETURN json_build_object('state', 'stopped');
   END IF;
   UPDATE objectlink.run r SET list_requests = r.list_requests + p_requests WHERE r.id = p_run;
+  IF v_run.mode = 'inventory' THEN
+    RETURN objectlink.inventory_page(v_run, p_range, p_after, p_up_to, p_keys, p_sizes);
+  END IF;
   SELECT * INTO v_page FROM objectlink.pair_page(v_run, p_after, p_up_to, p_keys, p_sizes, p_etags, p_ages);
   v_word := objectlink.ask_page(p_store, v_page.pairs);
   v_verdicts := ARRAY(SELECT v FROM objectlink.judge_page(v_run, v_page.pairs, v_word, v_listed_from) v);

@@ -67,7 +67,8 @@ DECLARE
   v_linked bigint[] := '{}';
   v_sums text[];
   v_blocks text[];
-  v_doubt boolean := false;
+  -- An inventory compares with one column alone.
+  v_doubt boolean := coalesce(v_run.mode = 'inventory', false);
   v_first int;
   v_agree text[] := '{}';
 BEGIN

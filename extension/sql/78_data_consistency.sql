@@ -16,7 +16,7 @@ COMMENT ON FUNCTION objectlink.finding_kinds() IS 'the kinds of findings, what e
 CREATE FUNCTION objectlink.last_comparison(p_store int) RETURNS objectlink.run
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT r FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
-  WHERE r.store_id = p_store AND r.state = 'done' AND r.prefix = objectlink.store_prefix(s.name)
+  WHERE r.store_id = p_store AND r.state = 'done' AND r.mode <> 'inventory' AND r.prefix = objectlink.store_prefix(s.name)
   ORDER BY r.id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION objectlink.last_comparison(int) IS 'the last run that has compared all of a store; NULL: none has';
@@ -43,7 +43,7 @@ BEGIN
     WHERE v.name = coalesce(verify_data_consistency.store, v.name) AND objectlink.place_of(v.name) IS NOT NULL ORDER BY v.name
   LOOP
     v_run := objectlink.last_comparison(v_store.id);
-    SELECT r.* INTO v_latest FROM objectlink.run r WHERE r.store_id = v_store.id ORDER BY r.id DESC LIMIT 1;
+    SELECT r.* INTO v_latest FROM objectlink.run r WHERE r.store_id = v_store.id AND r.mode <> 'inventory' ORDER BY r.id DESC LIMIT 1;
     queued_run := CASE WHEN v_latest.state IN ('queued', 'running', 'paused') THEN v_latest.id END;
     IF max_age IS NOT NULL AND queued_run IS NULL AND (v_run.id IS NULL OR clock_timestamp() - v_run.ended_at > max_age) THEN
       queued_run := objectlink.reconcile_storage(v_store.name);

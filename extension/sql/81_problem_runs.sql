@@ -19,6 +19,6 @@ SELECT 'error' AS severity, s.name AS store, CASE r.state WHEN 'failed' THEN 're
        CASE r.state WHEN 'failed' THEN format('mend the cause; SELECT objectlink.reconcile_storage(%L)', s.name)
                     ELSE format('look at objectlink.findings; if all of it is to be mended: SELECT objectlink.resume_run(%s), else cancel_run(%1$s)', r.id) END AS remedy
 FROM objectlink.store s
-CROSS JOIN LATERAL (SELECT * FROM objectlink.run i WHERE i.store_id = s.id AND i.state NOT IN ('queued', 'cancelled') ORDER BY i.id DESC LIMIT 1) r
+CROSS JOIN LATERAL (SELECT * FROM objectlink.run i WHERE i.store_id = s.id AND i.state NOT IN ('queued', 'cancelled') AND i.mode <> 'inventory' ORDER BY i.id DESC LIMIT 1) r
 WHERE r.state = 'failed' OR r.braked_at IS NOT NULL;
 COMMENT ON VIEW objectlink.problem_run IS 'problems: runs that have failed, or wait for a person because they would repair too much';

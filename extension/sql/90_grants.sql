@@ -15,6 +15,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'next_scrub', 'conclude_scrub',
       'deletions_to_confirm', 'confirm_deletions']
     WHEN 'admin' THEN ARRAY[
+      'inventory_column',
       'check_soft_delete', 'check_soft_delete_column', 'create_keep_trigger', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
       'attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
       'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'policy_of', 'change_policy', 'drop_keep_triggers', 'hold_deletions',
@@ -46,6 +47,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'deletions_to_confirm_max', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
       'keep_row_trigger', 'keep_row', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
+      'first_samples', 'inventory_page',
       'scrub_batch_max', 'scrub_rows_max', 'scrub_batch_bytes', 'scrub_reads',
       'pick_dead_letters', 'requeued_max', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']
@@ -113,5 +115,5 @@ END $$;
 GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
-  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.scrub_progress, objectlink.findings,
+  objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.scrub_progress, objectlink.inventories, objectlink.findings,
   objectlink.dead_letters, objectlink.failures_by_cause, objectlink.waiting, objectlink.stuck TO PUBLIC;
