@@ -32,7 +32,6 @@ constexpr seconds bucket_memory{60};       // how long an answer of the store pr
 constexpr std::int64_t content_piece_bytes = 1 << 20;
 constexpr Backoff absent_backoff{milliseconds{200}, seconds{30}};  // a link whose object may still be on its way
 constexpr seconds witness_interval{10};
-constexpr unsigned failing_replies_max = 8;  // in a row; then nothing is repeated at once
 constexpr seconds look_after_interval{15};
 constexpr std::size_t failed_among_others_max = 10'000;
 constexpr Backoff refused_backoff{milliseconds{200}, seconds{30}};  // nobody knows yet whether it is only this object
@@ -66,6 +65,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       options_(options),
       usable_at_(usable_at),
       health_(session_rng()()),
+      requests_(*this, context.transport, context.metrics, identity_.id, identity_.name, session_rng()()),
       removal_(*this, identity_.id, identity_.epoch),
       known_(*this, identity_.id, identity_.epoch, identity_.name),
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
@@ -97,7 +97,7 @@ OwnedStore::~OwnedStore() {
 void OwnedStore::set_options(const StoreOptions& options) {
   retired_ = false;
   options_ = options;
-  pace_.set_max(options.concurrency);
+  requests_.set_concurrency_max(options.concurrency);
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
   reconciliation_.drop_page();
@@ -108,7 +108,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   known_.set_options(options);
   known_.take_checksums_changed();
   context_.transport.configure(identity_.id, connection_of(options, traits().capabilities));
-  show_pace();
+  requests_.show_pace();
 }
 
 // What the store can do is found out when there is something to delete, or an upload has shown that it works; not before.
@@ -117,7 +117,7 @@ bool OwnedStore::find_out(Time now) {
   const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
   if (known_.take_checksums_changed()) {
     context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
-    show_pace();
+    requests_.show_pace();
   }
   return ready;
 }
@@ -130,13 +130,13 @@ void OwnedStore::reload_ownership() {
 
 // Scrubbing comes after everything else. A store that is never idle is not scrubbed, which view scrub_progress shows.
 bool OwnedStore::has_nothing_else_to_do(Mood mood) const {
-  return mood == Mood::normal && taken_.empty() && results_.empty() && again_.empty() && !reconciliation_.is_active() &&
-         !confirmed_.is_active() && !ownership_.is_fenced() && !ownership_.is_suspect();
+  return mood == Mood::normal && taken_.empty() && results_.empty() && !requests_.next_repeat() &&
+         !reconciliation_.is_active() && !confirmed_.is_active() && !ownership_.is_fenced() && !ownership_.is_suspect();
 }
 
 bool OwnedStore::turn(Time now, Mood mood) {
   may_scrub_ = false;
-  bool progress = send_again(now, mood == Mood::stopping || retired_);
+  bool progress = requests_.send_again(now, mood == Mood::stopping || retired_ || health_.is_paused());
   progress |= settle_results(now);
   if (status_changed_) record_status();
   known_.record(context_.database);
@@ -154,21 +154,23 @@ bool OwnedStore::turn(Time now, Mood mood) {
   progress |= start_uploads();
   progress |= fetch(now);
   // Of a paused store only a probe may ask anything.
-  const bool may_ask = !health_.is_paused() ||
-                       (reconciliation_.waits_to_ask(now) && health_.allowance(now, taken_.size() + sent_, 1) > 0);
+  const bool may_ask = !health_.is_paused() || (reconciliation_.waits_to_ask(now) &&
+                                                health_.allowance(now, taken_.size() + requests_.under_way(), 1) > 0);
   progress |= reconciliation_.turn(context_.database, now, may_ask ? requests_for_run() : 0);
   progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
   may_scrub_ = has_nothing_else_to_do(mood);
   std::size_t looks = Scrub::requests_max;
   if (health_.is_paused())
-    looks = may_scrub_ && scrub_.waits_to_ask(now) ? health_.allowance(now, taken_.size() + sent_, 1) : 0;
+    looks =
+        may_scrub_ && scrub_.waits_to_ask(now) ? health_.allowance(now, taken_.size() + requests_.under_way(), 1) : 0;
   progress |= scrub_.turn(context_.database, now, may_scrub_, looks);
   look_after(now);
-  context_.metrics.set_in_flight(identity_.name, static_cast<double>(sent_));
+  context_.metrics.set_in_flight(identity_.name, static_cast<double>(requests_.under_way()));
   context_.metrics.set_queue(identity_.name, static_cast<double>(taken_.size()));
   if (breaker_shown_ != health_.breaker()) {
     breaker_shown_ = health_.breaker();
     context_.metrics.set_breaker(identity_.name, breaker_shown_);
+    record_status();
   }
   return progress;
 }
@@ -176,7 +178,7 @@ bool OwnedStore::turn(Time now, Mood mood) {
 // A run takes half of what the store bears, and leaves most of that to objects that wait. A probe is one request.
 std::size_t OwnedStore::requests_for_run() const {
   if (health_.is_paused()) return 1;
-  return std::max<std::size_t>(1, pace_.limit() / (taken_.empty() ? 2 : 8));
+  return std::max<std::size_t>(1, requests_.at_once() / (taken_.empty() ? 2 : 8));
 }
 
 bool OwnedStore::look_for_run(Time now) {
@@ -201,11 +203,8 @@ std::optional<OwnedStore::Time> OwnedStore::next_work() const {
   const Time now = steady_clock::now();
   if (now < usable_at_) return usable_at_;
   if (!results_.empty()) return results_since_ + settle_delay_max;
-  if (!again_.empty()) {
-    const auto first = std::min_element(again_.begin(), again_.end(),
-                                        [](const auto& a, const auto& b) { return a->again_at < b->again_at; });
-    return std::min((*first)->again_at, now + barrier_look_interval * (removal_.at_barrier() ? 1 : 10));
-  }
+  if (const auto repeat = requests_.next_repeat())
+    return std::min(*repeat, now + barrier_look_interval * (removal_.at_barrier() ? 1 : 10));
   if (removal_.at_barrier()) return now + barrier_look_interval;
   const auto marker = ownership_.next_turn(now, removal_.waiting() > 0, in_use_);
   if (health_.is_paused()) {
@@ -383,104 +382,16 @@ std::string OwnedStore::read_content(const std::string& key, std::int64_t offset
 }
 
 void OwnedStore::send(bool mutating, Transport::Build build, Transport::Done done) {
-  submit({mutating, false, std::move(build), std::move(done)});
+  requests_.send(mutating ? StoreRequests::Kind::changes : StoreRequests::Kind::looks, std::move(build),
+                 std::move(done));
 }
 
 void OwnedStore::send_and_read(Transport::Build build, Transport::Read read, Transport::Done done) {
-  submit({false, false, std::move(build), std::move(done), std::move(read)});
+  requests_.send(StoreRequests::Kind::looks, std::move(build), std::move(done), std::move(read));
 }
 
 void OwnedStore::destroy(Transport::Build build, Transport::Done done) {
-  submit({true, true, std::move(build), std::move(done)});
-}
-
-void OwnedStore::submit(Sending sending) {
-  ++sent_;
-  transmit(std::make_shared<Sending>(std::move(sending)));
-}
-
-void OwnedStore::transmit(std::shared_ptr<Sending> sending) {
-  const Sending& what = *sending;
-  context_.transport.submit(
-      identity_.id, what.mutating, what.build,
-      [this, sending](const HttpReply& reply) {
-        context_.metrics.observe_request(identity_.name, reply.method, reply.seconds);
-        failure_reported_ = false;
-        known_.saw_reply(reply);
-        adapt_pace(reply);
-        if (repeat_later(sending, reply)) return;
-        --sent_;
-        sending->done(reply);
-      },
-      what.destroying, what.read);
-}
-
-// A store that is paused is asked by probes alone, and one that fails much has used up its quota.
-bool OwnedStore::repeat_later(const std::shared_ptr<Sending>& sending, const HttpReply& reply) {
-  const Repeat repeat = repeat_of(reply, sending->mutating);
-  if (repeat == Repeat::no) {
-    if (reply.outcome == HttpReply::Outcome::replied && reply.status < 300)
-      quota_.refund(std::max(sending->tokens, RetryQuota::success_refund));
-    return false;
-  }
-  if (sending->tries >= request_tries_max || health_.is_paused() || retired_) return false;
-  if (failing_replies_ >= failing_replies_max) return false;  // an outage, by all appearance
-  const bool throttled = repeat == Repeat::throttled;
-  const unsigned cost = throttled ? RetryQuota::throttled_cost : RetryQuota::transient_cost;
-  if (!quota_.take(cost)) {
-    context_.metrics.count_skipped_repeat(identity_.name);
-    return false;
-  }
-  context_.metrics.count_repeat(identity_.name, throttled ? "throttled" : "transient");
-  const auto delay = retry_delay(throttled ? throttled_backoff : transient_backoff, sending->tries - 1,
-                                 classify(reply).retry_after, session_rng());
-  sending->tokens += cost;
-  ++sending->tries;
-  sending->last_reply = reply;
-  sending->again_at = steady_clock::now() + delay;
-  again_.push_back(sending);
-  return true;
-}
-
-// Sends what has waited long enough. Where nothing more may be sent, what came last is the end of it.
-bool OwnedStore::send_again(Time now, bool stopping) {
-  const bool give_up = stopping || health_.is_paused();
-  const auto ready = std::stable_partition(again_.begin(), again_.end(), [now, give_up](const auto& sending) {
-    return !give_up && sending->again_at > now;
-  });
-  const std::vector<std::shared_ptr<Sending>> due(ready, again_.end());
-  again_.erase(ready, again_.end());
-  for (const auto& sending : due) {
-    if (!give_up) {
-      transmit(sending);
-      continue;
-    }
-    --sent_;
-    failure_reported_ = false;
-    sending->done(sending->last_reply);
-  }
-  return !due.empty();
-}
-
-void OwnedStore::adapt_pace(const HttpReply& reply) {
-  if (reply.outcome == HttpReply::Outcome::replied && reply.status < 300) {
-    pace_.succeeded();
-    failing_replies_ = 0;
-  } else {
-    if (repeat_of(reply, false) != Repeat::no) failing_replies_ = std::min(failing_replies_ + 1, failing_replies_max);
-    if (classify(reply).klass == ErrorClass::throttled) pace_.throttled(steady_clock::now());
-  }
-  if (pace_.limit() == pace_known_) return;
-  if (pace_.limit() < pace_known_)
-    log::info("store.throttled", "the store throttles, so fewer requests run at once",
-              {{"store", identity_.name}, {"requests", pace_.limit()}});
-  show_pace();
-}
-
-void OwnedStore::show_pace() {
-  pace_known_ = pace_.limit();
-  context_.transport.set_concurrency(identity_.id, pace_known_);
-  context_.metrics.set_concurrency(identity_.name, pace_known_);
+  requests_.send(StoreRequests::Kind::destroys, std::move(build), std::move(done));
 }
 
 // What is stuck is found by whoever owns its store, and counted.
@@ -670,15 +581,17 @@ void OwnedStore::record_status() {
   const bool paused = health_.is_paused();
   const S3Error* why = paused && last_failure_ ? &*last_failure_ : nullptr;
   const auto text = [why](const std::string& value) { return why ? std::optional<std::string>(value) : std::nullopt; };
-  context_.database.query("SELECT objectlink.set_store_status($1, $2, $3, $4, $5, $6)", identity_.id, identity_.epoch,
-                          paused ? "paused" : "ok", text(why ? std::string(to_string(why->klass)) : ""),
-                          text(why ? why->code : ""), text(why ? message_of(*why) : ""));
+  context_.database.query("SELECT objectlink.set_store_status($1, $2, $3, $4, $5, $6, $7)", identity_.id,
+                          identity_.epoch, paused ? "paused" : "ok",
+                          text(why ? std::string(to_string(why->klass)) : ""), text(why ? why->code : ""),
+                          text(why ? message_of(*why) : ""), std::string_view(health_.breaker()) == "half_open");
 }
 
 // Results are settled together: one by one they would cost the database more than the store.
 bool OwnedStore::settle_results(Time now) {
   if (results_.empty()) return false;
-  if (sent_ > 0 && results_.size() < settle_batch && now - results_since_ < settle_delay_max) return false;
+  if (requests_.under_way() > 0 && results_.size() < settle_batch && now - results_since_ < settle_delay_max)
+    return false;
   const PhaseTimer timer(context_.metrics, Phase::settle);
   // In the order in which apply locks the same rows.
   std::sort(results_.begin(), results_.end(), [](const Result& a, const Result& b) { return a.key < b.key; });

@@ -19,12 +19,11 @@
 #include "known_store.hpp"
 #include "metrics.hpp"
 #include "ownership.hpp"
-#include "pace.hpp"
 #include "reconciliation.hpp"
 #include "remove.hpp"
-#include "repeat.hpp"
 #include "scrub.hpp"
 #include "store_health.hpp"
+#include "store_requests.hpp"
 #include "transport.hpp"
 
 namespace objectlink {
@@ -45,7 +44,7 @@ struct StoreIdentity {
   std::int64_t epoch = 0;
 };
 
-class OwnedStore final : private Errand {
+class OwnedStore final : private Errand, private StoreRequests::Owner {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
@@ -73,7 +72,7 @@ class OwnedStore final : private Errand {
   bool look_for_run(Time now);
 
   // Nothing handed to the store any more, and nothing to settle.
-  bool is_quiet() const { return results_.empty() && sent_ == 0; }
+  bool is_quiet() const { return results_.empty() && requests_.under_way() == 0; }
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const {
     return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !confirmed_.is_active() &&
@@ -101,6 +100,9 @@ class OwnedStore final : private Errand {
   void settle_error(const Work& work, const char* cause, const S3Error& error) override;
   bool bucket_is_known() const override;
   const StoreTraits& traits() const override { return known_.traits(); }
+  void reply_came(const HttpReply& reply) override { known_.saw_reply(reply); }
+  void before_completion() override { failure_reported_ = false; }
+  bool may_repeat() const override { return !health_.is_paused() && !retired_; }
 
   std::optional<Time> next_work() const;
   bool settle_results(Time now);
@@ -109,26 +111,8 @@ class OwnedStore final : private Errand {
   void dispatch(Work work);
   bool start_uploads();
   bool find_out(Time now);
-  // A request of a job, and what it has met so far.
-  struct Sending {
-    bool mutating;
-    bool destroying;
-    Transport::Build build;
-    Transport::Done done;
-    Transport::Read read = {};
-    unsigned tries = 1;
-    unsigned tokens = 0;  // that its repeats have cost
-    HttpReply last_reply = {};
-    Time again_at = {};
-  };
-  void submit(Sending sending);
   std::size_t requests_for_run() const;
-  void transmit(std::shared_ptr<Sending> sending);
-  bool repeat_later(const std::shared_ptr<Sending>& sending, const HttpReply& reply);
-  bool send_again(Time now, bool stopping);
   void look_after(Time now);
-  void adapt_pace(const HttpReply& reply);
-  void show_pace();
   bool has_nothing_else_to_do(Mood mood) const;
   void take_over_status();
   void consider_witness(Time now);
@@ -148,6 +132,7 @@ class OwnedStore final : private Errand {
   const Time usable_at_;
   StoreHealth health_;
   Blame blame_;
+  StoreRequests requests_;
   Removal removal_;
   KnownStore known_;
   Ownership ownership_;
@@ -163,13 +148,7 @@ class OwnedStore final : private Errand {
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
   std::vector<Work> uploads_;              // wait for room to hold their content
   std::vector<std::string> expired_;       // reserved, due: go back as unlinked
-  std::size_t sent_ = 0;  // requests whose completion has not come, those that wait to be repeated included
-  std::vector<std::shared_ptr<Sending>> again_;  // these
-  RetryQuota quota_;
-  unsigned failing_replies_ = 0;  // in a row
   Time next_look_after_{};
-  Pace pace_{1};
-  unsigned pace_known_ = 0;  // to the transport
   const char* breaker_shown_ = "";
   std::unordered_set<std::string> failed_among_others_;
   bool witness_asked_ = false;  // and has not ended

@@ -6,6 +6,7 @@ CREATE TABLE objectlink.store (
   name          name NOT NULL UNIQUE,
   status        text NOT NULL DEFAULT 'ok' CHECK (status IN ('ok', 'paused')),
   status_since  timestamptz NOT NULL DEFAULT now(),
+  half_open_since timestamptz,
   error_class   text,
   error_code    text,
   error_message text,
@@ -23,6 +24,7 @@ COMMENT ON TABLE objectlink.store IS 'every store that was ever referred to: its
 COMMENT ON COLUMN objectlink.store.id IS 'lasting number; also the advisory lock key of the store''s owner';
 COMMENT ON COLUMN objectlink.store.name IS 'name of the foreign server that holds the settings';
 COMMENT ON COLUMN objectlink.store.status IS 'ok, or paused: the daemon waits before it asks this store again';
+COMMENT ON COLUMN objectlink.store.half_open_since IS 'paused: since when one request finds out whether that is over; NULL: nothing is sent';
 COMMENT ON COLUMN objectlink.store.error_message IS 'why the store is paused';
 COMMENT ON COLUMN objectlink.store.held_at IS 'since when an admin holds all deletions of this store; NULL: not held';
 COMMENT ON COLUMN objectlink.store.hold_reason IS 'why they are held';
@@ -103,7 +105,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.store_status(int) IS 'for the owner of a store: whether the one before has left it paused, and why';
 
 CREATE FUNCTION objectlink.set_store_status(p_store int, p_epoch bigint, p_status text,
-  p_class text, p_code text, p_message text) RETURNS void
+  p_class text, p_code text, p_message text, p_half_open boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_was objectlink.store;
@@ -112,7 +114,8 @@ BEGIN
   SELECT * INTO v_was FROM objectlink.store WHERE id = p_store FOR UPDATE;
   UPDATE objectlink.store
     SET status = p_status, error_class = p_class, error_code = p_code, error_message = p_message,
-        status_since = CASE WHEN status = p_status THEN status_since ELSE clock_timestamp() END
+        status_since = CASE WHEN status = p_status THEN status_since ELSE clock_timestamp() END,
+        half_open_since = CASE WHEN p_half_open THEN coalesce(half_open_since, clock_timestamp()) END
     WHERE id = p_store;
   IF (v_was.status, v_was.error_code) IS DISTINCT FROM (p_status, p_code) THEN
     INSERT INTO objectlink.event (store_id, cause, detail)
@@ -120,4 +123,4 @@ BEGIN
             jsonb_strip_nulls(jsonb_build_object('class', p_class, 'code', p_code, 'message', p_message)));
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.set_store_status(int, bigint, text, text, text, text) IS 'for the daemon: records that a store is paused (and why) or usable again';
+COMMENT ON FUNCTION objectlink.set_store_status(int, bigint, text, text, text, text, boolean) IS 'for the daemon: records that a store is paused (and why, and whether a probe is under way) or usable again';

@@ -84,7 +84,8 @@ SELECT s.name AS store,
        coalesce((SELECT m.fence FROM objectlink.marker m WHERE m.store_id = s.id), s.error_code) AS error_code,
        coalesce((SELECT objectlink.fence_text(m.fence) || ' ' || objectlink.fence_advice(m.fence) FROM objectlink.marker m WHERE m.store_id = s.id),
                 s.brake_reason, s.error_message) AS error_message,
-       CASE s.status WHEN 'ok' THEN 'closed' ELSE 'open' END AS breaker, s.status_since AS breaker_since,
+       CASE WHEN s.status = 'ok' THEN 'closed' WHEN s.half_open_since IS NULL THEN 'open' ELSE 'half_open' END AS breaker,
+       coalesce(s.half_open_since, s.status_since) AS breaker_since,
        (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = s.id) AS dead_letters
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
