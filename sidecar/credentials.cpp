@@ -54,6 +54,12 @@ Secret setting(const Profile& profile, const char* name) {
 
 }  // namespace
 
+bool same_keys(const Credentials& one, const Credentials& other) {
+  return one.access_key_id == other.access_key_id &&
+         one.secret_access_key.reveal() == other.secret_access_key.reveal() &&
+         one.session_token.reveal() == other.session_token.reveal();
+}
+
 SharedCredentials::SharedCredentials() : SharedCredentials(process_environment) {}
 
 SharedCredentials::SharedCredentials(Environment environment) : environment_(std::move(environment)) {}
@@ -65,6 +71,12 @@ CredentialsResult SharedCredentials::get(const std::string& profile) {
   CredentialsResult result = from_files(environment_("AWS_PROFILE").value_or("default"));
   if (!result) result.error = "AWS_ACCESS_KEY_ID is not set; " + result.error;
   return result;
+}
+
+// A file written over within the grain of its time stamp, at its old length, looks as if nothing had happened.
+CredentialsResult SharedCredentials::get_anew(const std::string& profile) {
+  files_.clear();
+  return get(profile);
 }
 
 CredentialsResult SharedCredentials::from_environment() const {

@@ -33,11 +33,16 @@ struct CredentialsResult {
   explicit operator bool() const { return credentials.has_value(); }
 };
 
+// Whether they would sign alike.
+bool same_keys(const Credentials& one, const Credentials& other);
+
 class CredentialsSource {
  public:
   virtual ~CredentialsSource() = default;
   // profile: the store's option, empty for the usual chain. Cheap enough to be called for each batch of requests.
   virtual CredentialsResult get(const std::string& profile) = 0;
+  // The same, but nothing remembered counts: for when a store has refused what get() gave.
+  virtual CredentialsResult get_anew(const std::string& profile) { return get(profile); }
 };
 
 // The chain above. A file is read again as soon as its inode, size or mtime differ, so mended credentials work without
@@ -48,6 +53,7 @@ class SharedCredentials final : public CredentialsSource {
   SharedCredentials();  // the environment of the process
   explicit SharedCredentials(Environment environment);
   CredentialsResult get(const std::string& profile) override;
+  CredentialsResult get_anew(const std::string& profile) override;
 
  private:
   CredentialsResult from_environment() const;

@@ -58,6 +58,7 @@ struct HttpReply {
   std::string body = {};
   std::string method = {};  // of the request: the reply to a HEAD has no body to explain an error
   double seconds = 0;       // from start of the transfer to its end
+  bool renewed = false;     // it was refused before, signed with other keys
 
   // The first header of this (lower-case) name, or null.
   const std::string* header(std::string_view name) const;

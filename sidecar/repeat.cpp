@@ -14,4 +14,12 @@ Repeat repeat_of(const HttpReply& reply, bool mutating) {
   return error.klass == ErrorClass::transient ? Repeat::transient : Repeat::no;
 }
 
+bool refuses_credentials(const HttpReply& reply) {
+  if (reply.outcome != HttpReply::Outcome::replied) return false;
+  if (reply.status != 400 && reply.status != 401 && reply.status != 403) return false;
+  const S3Error error = classify(reply);
+  return error.klass == ErrorClass::credentials || error.code_is_guessed || error.code == "InvalidAccessKeyId" ||
+         error.code == "SignatureDoesNotMatch";
+}
+
 }  // namespace objectlink

@@ -13,4 +13,8 @@ enum class Repeat { no, transient, throttled };
 // took its whole timeout: the next would take as long again.
 Repeat repeat_of(const HttpReply& reply, bool mutating);
 
+// Does the store refuse the keys the request was signed with, and has it therefore certainly done nothing? Signed with others, it may
+// be sent once more. The reply to a HEAD does not say why it is refused: there it may be so.
+bool refuses_credentials(const HttpReply& reply);
+
 }  // namespace objectlink

@@ -33,6 +33,7 @@ void StoreRequests::transmit(const std::shared_ptr<Sending>& sending) {
       store_, sending->kind != Kind::looks, sending->build,
       [this, sending](const HttpReply& reply) {
         metrics_.observe_request(name_, reply.method, reply.seconds);
+        if (reply.renewed) metrics_.count_repeat(name_, "credentials");
         owner_.before_completion();
         owner_.reply_came(reply);
         adapt_pace(reply);

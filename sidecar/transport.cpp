@@ -4,6 +4,8 @@
 #include <exception>
 #include <stdexcept>
 
+#include "repeat.hpp"
+
 namespace objectlink {
 
 using std::chrono::steady_clock;
@@ -14,6 +16,8 @@ namespace {
 // that fails goes slowly, or most of it would be sent in vain.
 constexpr unsigned failures_max = 16;
 constexpr std::chrono::milliseconds slow_start_interval{100};
+// However many are refused, the files are read anew for one of them; the others take what it found.
+constexpr std::chrono::milliseconds credentials_interval{1000};
 
 }  // namespace
 
@@ -28,7 +32,8 @@ struct Transport::Channel {
   unsigned failures = 0;  // in a row
   std::deque<Request> queue;
 
-  steady_clock::time_point next_start{};  // after many failures
+  steady_clock::time_point next_start{};        // after many failures
+  steady_clock::time_point next_credentials{};  // read anew
 
   bool is_slowed() const { return failures >= failures_max; }
   bool may_start(steady_clock::time_point now) const {
@@ -150,6 +155,17 @@ void Transport::start_queued(Channel& channel) {
   }
 }
 
+bool Transport::has_other_keys(Channel& channel, const Credentials& refused) {
+  const auto is_other = [&refused](const CredentialsResult& found) {
+    return found && !same_keys(*found.credentials, refused);
+  };
+  if (is_other(credentials_.get(channel.connection.profile))) return true;
+  const auto now = steady_clock::now();
+  if (now < channel.next_credentials) return false;
+  channel.next_credentials = now + credentials_interval;
+  return is_other(credentials_.get_anew(channel.connection.profile));
+}
+
 void Transport::start(Channel& channel, Request request) {
   if (!channel.builder) return finish(std::move(request), not_sent(HttpFailure::local, channel.fault));
   const CredentialsResult credentials = credentials_.get(channel.connection.profile);
@@ -167,6 +183,7 @@ void Transport::start(Channel& channel, Request request) {
         request.destroying ? std::min(channel.bounds.changes, channel.bounds.destroys) : channel.bounds.changes;
     http.send_before = std::min(steady_clock::time_point(steady_clock::duration(lease_until_.load())), own);
   }
+  request.signed_with = *credentials.credentials;
   ++channel.active;
   auto shared = std::make_shared<Request>(std::move(request));
   try {
@@ -174,6 +191,12 @@ void Transport::start(Channel& channel, Request request) {
       --channel.active;
       channel.failures = failed(reply) ? std::min(channel.failures + 1, failures_max) : 0;
       if (channel.is_slowed()) channel.next_start = steady_clock::now() + slow_start_interval;
+      if (!shared->renewed && refuses_credentials(reply) && has_other_keys(channel, shared->signed_with)) {
+        shared->renewed = true;
+        start(channel, std::move(*shared));
+        return start_queued(channel);
+      }
+      reply.renewed = shared->renewed;
       finish(std::move(*shared), std::move(reply));
       start_queued(channel);
     });

@@ -1,5 +1,6 @@
 // How do requests of many stores run beside the loop? A thread of its own signs and sends them; the replies come back
-// to the loop's thread. Bounds how many run at once for each store, and starts none after the lease has run out.
+// to the loop's thread. Bounds how many run at once for each store, and starts none after the lease has run out. What is refused
+// because of its keys is sent once more if there are other ones by then.
 // Knows nothing of objects. All functions are called from the loop's thread.
 #pragma once
 
@@ -88,6 +89,8 @@ class Transport {
     std::uint64_t generation;
     bool destroying;
     Read read;
+    Credentials signed_with = {};
+    bool renewed = false;  // sent before, with other keys
   };
   struct Reply {
     Done done;
@@ -100,6 +103,7 @@ class Transport {
   void post(std::function<void()> command);
   void start_queued(Channel& channel);
   void start(Channel& channel, Request request);
+  bool has_other_keys(Channel& channel, const Credentials& refused);
   void finish(Request request, HttpReply reply);
 
   // The loop's side.

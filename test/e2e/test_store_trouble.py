@@ -1,6 +1,7 @@
 """Goal: a store that is set up wrongly says so clearly, loses nothing, and works as soon as it is mended, without a restart.
 Method: wrong bucket, wrong or missing credentials, an account without permission, a host that is not there.
 """
+import json
 import os
 
 import pytest
@@ -125,6 +126,33 @@ def test_wrong_credentials_and_nothing_but_looks(documents, s3_server, credentia
     assert_waits(documents, "SignatureDoesNotMatch")
     write_credentials(credentials_file, s3_server.access_key, s3_server.secret_key)
     assert_resumes(documents, daemon)
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken"])
+def test_keys_that_are_rotated_while_requests_are_under_way(documents, bucket, proxy, s3_server, credentials_file, file_daemon, code):
+    """Those that were signed with the old ones are sent once more, each; nobody notices, whatever they do."""
+    bucket.client.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/other"]}, "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{bucket.name}", f"arn:aws:s3:::{bucket.name}/*"]}]}))
+    write_credentials(credentials_file, s3_server.access_key, s3_server.secret_key)
+    daemon = file_daemon()
+    victims = documents.put_fresh(3)
+    documents.sync()
+    gate = proxy.revoke(s3_server.access_key, code)
+    proxy.forget()
+    documents.put_fresh(8)
+    documents.link(["there/1", "there/2"])
+    documents.delete(victims)
+    eventually(lambda: len(proxy.operations(method="PUT")) >= 8 and proxy.operations(method="HEAD"))
+    write_credentials(credentials_file, s3_server.other_access_key, s3_server.other_secret_key)
+    gate.open()
+    documents.sync()
+    assert len(proxy.operations(method="PUT")) == 2 * 8
+    documents.assert_in_step()
+    documents.assert_no_attempt_spent()
+    assert "store.paused" not in daemon.log_text()
+    assert documents.pg.run("SELECT key FROM objectlink.object WHERE last_error IS NOT NULL") == []
+    assert daemon.metric("objectlink_request_retries_total", store="docs", **{"class": "credentials"}) >= 10
 
 
 def test_no_credentials_at_all(documents, s3_server, credentials_file, file_daemon):

@@ -103,6 +103,15 @@ def hold(exchange, gate, after):
     return reply or exchange.forward()
 
 
+def revoke(exchange, access_key, code, gate):
+    """A key that is no longer valid: what is signed with it stops at the gate, and is refused then."""
+    if access_key.encode() + b"/" not in exchange.request.head:
+        return exchange.forward()
+    if not gate.stop_here():
+        exchange.cut()
+    return answer(exchange, 403, code)
+
+
 def drop_headers(exchange, names):
     """The store does not know these headers. They must not be signed."""
     head = exchange.request.head

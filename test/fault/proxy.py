@@ -246,6 +246,11 @@ class FaultProxy:
         self._add("hold", match, gate=gate, after=after)
         return gate
 
+    def revoke(self, access_key, code="InvalidAccessKeyId"):
+        gate = faults.Gate()
+        self._add("revoke", {"times": None}, access_key=access_key, code=code, gate=gate)
+        return gate
+
     def drop_headers(self, names, **match):
         return self._add("drop_headers", match, names=names)
 

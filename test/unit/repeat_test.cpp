@@ -72,5 +72,25 @@ TEST(Repeat, NothingIsRepeatedThatCannotBeSentOrTookItsWholeTime) {
   EXPECT_EQ(repeat_of(no_reply(Outcome::unknown, HttpFailure::timeout), false), Repeat::no);
 }
 
+TEST(Repeat, KeysThatAreRefusedMayBeOldOnes) {
+  for (const char* code : {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+    EXPECT_TRUE(refuses_credentials(answered(400, code))) << code;
+  for (const char* code : {"InvalidAccessKeyId", "SignatureDoesNotMatch"})
+    EXPECT_TRUE(refuses_credentials(answered(403, code))) << code;
+  HttpReply head = answered(403);
+  head.method = "HEAD";
+  EXPECT_TRUE(refuses_credentials(head));
+}
+
+TEST(Repeat, OtherRefusalsAreNotTheirs) {
+  EXPECT_FALSE(refuses_credentials(answered(403, "AccessDenied")));
+  EXPECT_FALSE(refuses_credentials(answered(403, "RequestTimeTooSkewed")));
+  EXPECT_FALSE(refuses_credentials(answered(400, "InvalidDigest")));
+  EXPECT_FALSE(refuses_credentials(answered(404, "NoSuchKey")));
+  EXPECT_FALSE(refuses_credentials(answered(500, "InternalError")));
+  EXPECT_FALSE(refuses_credentials(answered(200)));
+  EXPECT_FALSE(refuses_credentials(no_reply(HttpReply::Outcome::unknown, HttpFailure::cut)));
+}
+
 }  // namespace
 }  // namespace objectlink

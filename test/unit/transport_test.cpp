@@ -3,12 +3,15 @@
 // Method: a loopback server that holds its replies until the test lets them go. No sleeps: conditions with a limit.
 #include "transport.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
+#include <fstream>
 #include <future>
 #include <map>
 #include <stdexcept>
@@ -491,6 +494,135 @@ TEST_F(TransportTest, MissingCredentialsAreAReply) {
   transport_.configure(1, named);
   EXPECT_THAT(exchange(1, false, head()).error, HasSubstr("nobody"));
   EXPECT_TRUE(server.requests().empty());
+}
+
+// A credentials file, and a store that knows one key.
+class RotationTest : public TransportTest {
+ protected:
+  RotationTest() {
+    write("OLD");
+    transport_.configure(1, connection_to(server_));
+  }
+  ~RotationTest() override {
+    gate_.open();
+    ::unlink(path_.c_str());
+  }
+
+  // Keys are of one length, so nothing but its time stamp tells that the file has changed.
+  void write(const std::string& key) const {
+    std::ofstream(path_, std::ios::trunc) << "[default]\naws_access_key_id = " << key << "\naws_secret_access_key = s\n";
+    ::chmod(path_.c_str(), 0600);
+    const timespec times[] = {{1'000'000, 0}, {1'000'000, 0}};
+    if (!stamped_) ::utimensat(AT_FDCWD, path_.c_str(), times, 0);
+  }
+  void submit(int requests, const Transport::Build& build = head(), bool mutating = false) {
+    for (int i = 0; i < requests; ++i) transport_.submit(1, mutating, build, keep());
+    ASSERT_TRUE(gate_.wait_for(requests));
+  }
+  int signed_with(const std::string& key) const {
+    const auto requests = server_.requests();
+    return static_cast<int>(std::count_if(requests.begin(), requests.end(), [&key](const std::string& request) {
+      return request.find("Credential=" + key + "/") != std::string::npos;
+    }));
+  }
+  std::vector<long> statuses() const {
+    std::vector<long> all;
+    for (const HttpReply& reply : replies_) all.push_back(reply.status);
+    return all;
+  }
+
+  const std::string path_ = testing::TempDir() + "credentials-" + std::to_string(::getpid());
+  bool stamped_ = true;  // by the system; or always the same
+  const Environment files_{[this] {
+    auto values = no_keys;
+    values["AWS_SHARED_CREDENTIALS_FILE"] = path_;
+    return values;
+  }()};
+  std::string known_ = "NEW";
+  std::string code_ = "InvalidAccessKeyId";
+  Gate gate_;
+  LoopbackServer server_{[this](const std::string& request) {
+    gate_.pass();
+    if (request.find("Credential=" + known_ + "/") != std::string::npos) return ok(request);
+    const std::string body = request.starts_with("HEAD") ? "" : "<Error><Code>" + code_ + "</Code></Error>";
+    return LoopbackServer::Answer{"HTTP/1.1 403 Forbidden\r\nContent-Length: " + std::to_string(body.size()) +
+                                  "\r\n\r\n" + body};
+  }};
+};
+
+TEST_F(RotationTest, WhatIsUnderWayIsSentOnceMoreWithTheNewKeys) {
+  submit(4);
+  write("NEW");
+  gate_.open();
+  finish();
+  EXPECT_THAT(statuses(), ElementsAre(200, 200, 200, 200));
+  EXPECT_TRUE(replies_.front().renewed);
+  EXPECT_EQ(signed_with("OLD"), 4);
+  EXPECT_EQ(signed_with("NEW"), 4);
+}
+
+TEST_F(RotationTest, SoIsWhatChangesTheStoreForItWasNotCarriedOut) {
+  for (const char* code : {"InvalidAccessKeyId", "ExpiredToken", "SignatureDoesNotMatch"}) {
+    code_ = code;
+    write("OLD");
+    replies_.clear();
+    submit(1, [](S3RequestBuilder& builder, const Signing& signing) { return builder.delete_object(signing, "k"); }, true);
+    write("NEW");
+    gate_.let_one_pass();
+    ASSERT_TRUE(gate_.wait_for(1));
+    gate_.let_one_pass();
+    finish();
+    EXPECT_THAT(statuses(), ElementsAre(200)) << code;
+  }
+}
+
+TEST_F(RotationTest, ButNotAfterTheLease) {
+  submit(1, remove(), true);
+  write("NEW");
+  transport_.set_lease(steady_clock::now() - 1s);
+  gate_.open();
+  finish();
+  EXPECT_EQ(replies_.at(0).failure, HttpFailure::too_late);
+  EXPECT_EQ(signed_with("NEW"), 0);
+}
+
+TEST_F(RotationTest, AnotherRefusalIsNoReason) {
+  code_ = "AccessDenied";
+  submit(1, remove(), true);
+  write("NEW");
+  gate_.open();
+  finish();
+  EXPECT_THAT(statuses(), ElementsAre(403));
+  EXPECT_EQ(server_.requests().size(), 1u);
+}
+
+TEST_F(RotationTest, WithoutOtherKeysNothingIsSentAgain) {
+  submit(4);
+  gate_.open();
+  finish();
+  EXPECT_THAT(statuses(), ElementsAre(403, 403, 403, 403));
+  EXPECT_EQ(server_.requests().size(), 4u);
+}
+
+TEST_F(RotationTest, OnlyOnce) {
+  known_ = "NONE";
+  submit(1);
+  write("NEW");
+  gate_.open();
+  finish();
+  EXPECT_THAT(statuses(), ElementsAre(403));
+  EXPECT_EQ(server_.requests().size(), 2u);
+}
+
+TEST_F(RotationTest, AFileThatLooksTheSameIsReadAnewForAllOfThem) {
+  stamped_ = false;
+  write("OLD");
+  submit(4);
+  write("NEW");
+  gate_.open();
+  finish();
+  EXPECT_THAT(statuses(), ElementsAre(200, 200, 200, 200));
+  EXPECT_EQ(signed_with("NEW"), 4);
 }
 
 TEST_F(TransportTest, NewSettingsHoldForWhatIsStillQueued) {
