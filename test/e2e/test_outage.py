@@ -2,6 +2,7 @@
 Method: the proxy refuses, errs or dawdles for some seconds while rows come and go, then stops doing so.
 """
 import threading
+import time
 
 import pytest
 
@@ -23,6 +24,8 @@ def go_down(proxy, how):
         proxy.cut_after(times=None)
     elif how == "talks nonsense":
         proxy.not_http(times=None)
+    elif how == "hangs":
+        proxy.delay(3600, times=None)
     else:
         proxy.delay(3, times=None)
 
@@ -59,6 +62,66 @@ def test_outage(documents, proxy, daemon, how):
     documents.assert_no_attempt_spent()
 
 
+AMPLIFICATION_MAX = 1.5
+
+
+def ride_out(pg, bucket, proxy, make_daemon, ways, seconds):
+    """One store is down, in one way after the other, while rows come and go; another one is well all the time. Rows of the first
+    become objects when it is back; what it was asked for in all is compared with what it would have been asked for anyway."""
+    pg.create_server("down", proxy.endpoint, bucket.name, prefix="down", request_timeout="5s", connect_timeout="2s")
+    pg.create_server("docs", bucket.endpoint, bucket.name, prefix="docs")
+    create_document_table(pg)
+    documents, down = Documents(pg, bucket), Documents(pg, bucket, store="down")
+    daemon = make_daemon()
+    victims = down.put([f"down/before/{number}" for number in range(20)])
+    down.sync()
+    proxy.forget()
+    down.put([f"down/calibrate/{number}" for number in range(50)])
+    down.sync()
+    each = len(proxy.operations(own=None)) / 50  # requests for one upload in good times
+    proxy.forget()
+    count, deleted, slowest = 0, 0, 0.0
+    for way in ways:
+        go_down(proxy, way)
+        end = time.monotonic() + seconds / len(ways)
+        while time.monotonic() < end:
+            down.put([f"down/{way}/{number}" for number in range(count, count + 20)])
+            count += 20
+            if deleted < len(victims):
+                down.delete(victims[deleted:deleted + 5])
+                deleted += 5
+            begun = time.monotonic()
+            keys = documents.put_fresh(5)
+            eventually(lambda: all(pg.state(key) == "stored" for key in keys), 20)
+            slowest = max(slowest, time.monotonic() - begun)
+            documents.delete(keys)
+            time.sleep(min(2.0, max(0.0, end - time.monotonic())))  # the pace of users, not a wait for something
+        come_back(proxy)
+        proxy.cut_all()  # what hangs would hang on
+    down.sync(300)
+    asked = len(proxy.operations(own=None))
+    needed = each * count + deleted
+    assert pg.value("SELECT count(*) FROM objectlink.objects WHERE store = 'down' AND state = 'stored'") == 50 + count + len(victims) - deleted
+    assert pg.run("SELECT * FROM objectlink.dead_letters") == []
+    down.assert_no_attempt_spent()
+    down.assert_nothing_waits(marks_held=True)
+    assert slowest < 10
+    print(f"{asked} requests where {needed:.0f} would do; slowest round of the other store {slowest:.1f} s")
+    assert asked <= AMPLIFICATION_MAX * needed
+    assert daemon.alive
+
+
+def test_a_store_that_is_down_in_several_ways(pg, bucket, proxy, make_daemon):
+    ride_out(pg, bucket, proxy, make_daemon, ["refuses connections", "answers 503", "hangs"], 24)
+
+
+@pytest.mark.long
+@pytest.mark.limit(1200)
+def test_ten_minutes(pg, bucket, proxy, make_daemon):
+    """Longer than any backoff, and than what one remembers of failures."""
+    ride_out(pg, bucket, proxy, make_daemon, ["refuses connections", "answers 503", "hangs", "answers 500", "cuts connections"], 600)
+
+
 def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon):
     """However much waits for it: not more than what was under way when it showed, and then one request at a time."""
     documents.pg.run("ALTER SERVER docs OPTIONS (ADD concurrency '2')")
@@ -74,6 +137,32 @@ def test_a_store_that_is_down_is_only_probed(documents, proxy, daemon):
     assert len(probes) < 10
     proxy.clear()
     documents.sync()
+    documents.assert_in_step()
+    documents.assert_no_attempt_spent()
+
+
+def test_a_probe_that_hangs_is_seen_and_outlives_the_daemon(documents, proxy, daemon):
+    pg = documents.pg
+    proxy.answer(500, code="InternalError", times=None)
+    documents.put_fresh(20)
+    breaker = "SELECT breaker FROM objectlink.consistency"
+    eventually(lambda: pg.value(breaker) == "open")
+    proxy.clear()
+    proxy.delay(60, times=None)
+    eventually(lambda: pg.value(breaker) == "half_open", 30)
+    since, paused_since = pg.run("SELECT breaker_since, status_since FROM objectlink.consistency")[0]
+    assert since > paused_since
+    eventually(lambda: daemon.metric("objectlink_store_breaker", store="docs", state="half_open") == 1)
+    daemon.kill()
+    assert pg.value(breaker) == "half_open"
+    daemon.start()
+    eventually(lambda: pg.run("SELECT 1 FROM objectlink.workers WHERE 'docs' = ANY (stores)"))
+    assert pg.value(breaker) != "closed"
+    assert pg.value("SELECT status_since FROM objectlink.consistency") == paused_since
+    proxy.clear()
+    proxy.cut_all()
+    documents.sync()
+    assert pg.value(breaker) == "closed"
     documents.assert_in_step()
     documents.assert_no_attempt_spent()
 

@@ -129,8 +129,11 @@ def test_wrong_credentials_and_nothing_but_looks(documents, s3_server, credentia
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken"])
-def test_keys_that_are_rotated_while_requests_are_under_way(documents, bucket, proxy, s3_server, credentials_file, file_daemon, code):
+def test_keys_that_are_rotated_while_requests_are_under_way(pg, bucket, proxy, s3_server, credentials_file, file_daemon, code):
     """Those that were signed with the old ones are sent once more, each; nobody notices, whatever they do."""
+    pg.create_server("docs", proxy.endpoint, bucket.name)
+    create_document_table(pg)
+    documents = Documents(pg, bucket)
     bucket.client.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/other"]}, "Action": "s3:*",
         "Resource": [f"arn:aws:s3:::{bucket.name}", f"arn:aws:s3:::{bucket.name}/*"]}]}))
