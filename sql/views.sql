@@ -104,6 +104,17 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM 
   AND NOT EXISTS (SELECT FROM pg_type t WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND (t.typrelid <> 0 OR t.typelem <> 0))
 ORDER BY 1;
 
+-- No view is so dear, in a small database that nobody has analyzed, that PostgreSQL would compile it: that takes seconds
+SET jit = on;
+CREATE FUNCTION daemon.cost(p_view name) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+  v_plan json;
+BEGIN
+  EXECUTE format('EXPLAIN (FORMAT json) SELECT * FROM objectlink.%I', p_view) INTO v_plan;
+  RETURN v_plan #>> '{0,Plan,Total Cost}';
+END $$;
+SELECT viewname, daemon.cost(viewname) FROM pg_views WHERE schemaname = 'objectlink' AND daemon.cost(viewname) > current_setting('jit_above_cost')::numeric;
+
 SET client_min_messages = warning;
 DROP TABLE document, legacy;
 CALL daemon.finish();
