@@ -13,8 +13,8 @@ BUCKET = "bench"
 SECONDS_MAX = 1800
 
 # As bench/listing_server.cpp makes them.
-KEYS_SQL = """SELECT 'data/' || lpad((n / 1000)::text, 9, '0') || '/' || lpad((n % 1000)::text, 3, '0') AS key,
-                     '"' || lpad(to_hex(n), 32, '0') || '"' AS etag, 1000 + n % 1000000 AS size
+KEYS_SQL = """SELECT 'data/' || lpad((n / 1000)::text, 9, '0') || '/' || lpad(mod(n, 1000)::text, 3, '0') AS key,
+                     '"' || lpad(to_hex(n), 32, '0') || '"' AS etag, 1000 + mod(n, 1000000) AS size
               FROM generate_series(0, {count} - 1) n"""
 
 
@@ -55,19 +55,23 @@ class ListingServer:
 class ListedStore:
     """Store "docs", the attached table "document", and a registry in which all is as the server has it."""
 
-    def __init__(self, setting, pg, server, count):
+    def __init__(self, setting, pg, server, count, bucket=BUCKET, credentials=Credentials(), listed=None):
+        """listed: (key, etag, size) of each object, if the server makes no keys by arithmetic."""
         self.pg, self.server, self.count = pg, server, count
-        pg.create_server("docs", server.endpoint, BUCKET)
+        pg.create_server("docs", server.endpoint, bucket)
         pg.run("CREATE TABLE document (file objectlink.storage_ref)")
         pg.run("SELECT objectlink.attach('document', 'file')")
-        self.daemon = Daemon(pg.dsn(), setting.folder, credentials=Credentials())
+        self.daemon = Daemon(pg.dsn(), setting.folder, credentials=credentials)
         self.daemon.run_once()
+        source, values = f"({KEYS_SQL.format(count=count)}) k", ()
+        if listed is not None:
+            source, values = "unnest(%s::text[], %s::text[], %s::bigint[]) AS k (key, etag, size)", [list(column) for column in zip(*listed)]
         pg.run("ALTER TABLE document DISABLE TRIGGER USER")
-        pg.run(f"INSERT INTO document SELECT objectlink.storage_ref('docs', key) FROM ({KEYS_SQL.format(count=count)}) k")
+        pg.run(f"INSERT INTO document SELECT objectlink.storage_ref('docs', key) FROM {source}", *values)
         pg.run("ALTER TABLE document ENABLE TRIGGER USER")
         pg.run(f"""INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, size, etag, verified_at)
                    SELECT (SELECT id FROM objectlink.store WHERE name = 'docs'), key, 'stored', now(), (SELECT min(id) FROM objectlink.attachment), size, etag, now()
-                   FROM ({KEYS_SQL.format(count=count)}) k""")
+                   FROM {source}""", *values)
         pg.run("VACUUM ANALYZE document")
         pg.run("VACUUM ANALYZE objectlink.object")
         pg.run("CHECKPOINT")

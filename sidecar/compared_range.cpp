@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "log.hpp"
-#include "retry.hpp"
 #include "s3_xml_text.hpp"
 #include "work.hpp"
 
@@ -16,15 +15,10 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr unsigned page_tries_max = 5;  // of one page, before the run fails
-constexpr Backoff page_backoff{milliseconds{200}, seconds{10}};
 // Looks at objects leave the store room for its real work.
 constexpr std::size_t looks_under_way_max = 16;
 // Between the whole seconds of two of the store's clocks: what was written so shortly before a listing proves nothing of it.
 constexpr seconds listing_slack{5};
-
-// The store was not reached at all, which its health deals with.
-bool is_outage(const S3Error& error) { return error.status == 0 && error.klass == ErrorClass::store; }
 
 std::string text_of(const nlohmann::json& item, const char* name) {
   const auto& value = item.at(name);
@@ -89,6 +83,33 @@ void ComparedRange::list(Time now) {
         if (!page->listed && !page->error) page->error = classify(reply);
         if (page->listed) self->errand_.store_answered();
       });
+}
+
+void ComparedRange::read_collected(Database& database, Time now) {
+  begun_ = true;
+  auto page = std::make_shared<Page>();
+  const std::string after = page_ ? page_->listed->up_to : bounds_.after;
+  const Rows rows = database.query(
+      "SELECT key, size, etag, age_ms, since_ms, store_time_ms FROM objectlink.collected_page($1, $2, $3, $4, $5)",
+      run_->store, run_->epoch, run_->id, after, run_->page_size);
+  const milliseconds since{rows.integer(0, 4)};
+  page->asked_at = now - since;
+  if (const auto time = rows.optional_integer(0, 5))
+    page->store_time = std::chrono::system_clock::time_point(milliseconds{*time} + since);
+  ListedPage listed;
+  for (std::size_t row = 1; row < rows.size(); ++row) {
+    std::optional<milliseconds> age;
+    if (const auto ms = rows.optional_integer(row, 3)) age = milliseconds{*ms};
+    listed.keys.push_back({rows.string(row, 0), rows.integer(row, 1), rows.string(row, 2), age});
+  }
+  listed.last = listed.keys.size() < static_cast<std::size_t>(run_->page_size);
+  if (!listed.last) listed.up_to = listed.keys.back().key;
+  cut_page(listed, bounds_.up_to);
+  page->blocks = sum_blocks(listed, run_->store_prefix, run_->seed);
+  page->listed = std::move(listed);
+  page->range_end = bounds_.up_to;
+  page->arrived = true;
+  next_ = page;
 }
 
 // The page whose turn it is, as far as the range still goes.
@@ -198,8 +219,7 @@ ComparedRange::Outcome ComparedRange::go_on_looking(Database& database, Time now
   if (page.under_way > 0) return Outcome::nothing;
   if (page.next_look < page.looks.size() && !page.error) return Outcome::nothing;  // the store is paused, or busy
   // One object that cannot be looked at must not keep the others from being compared for ever: at last it counts as unknown.
-  if (page.error && (is_outage(*page.error) || tries_ + 1 < page_tries_max))
-    return page_failed(database, now, *page.error);
+  if (page.error && (is_outage(*page.error) || !tries_.is_last())) return page_failed(database, now, *page.error);
   if (page.error && page.next_look < page.looks.size()) {
     page.error.reset();
     return Outcome::progress;
@@ -237,7 +257,7 @@ void ComparedRange::start_look(const std::shared_ptr<Page>& page, Look& look) {
           self->errand_.store_answered();
           look.sighting = Sighting::absent;
         } else {
-          self->tell_health(head.error());
+          tell_health(self->errand_, head.error());
           page->error = look.error = head.error();
         }
       });
@@ -289,7 +309,7 @@ ComparedRange::Outcome ComparedRange::conclude(Database& database, Time now) {
 ComparedRange::Outcome ComparedRange::advance(const std::string& state, const std::string& reached, bool to_the_end,
                                               Time now) {
   if (state == "stopped") return Outcome::stopped;
-  tries_ = 0;
+  tries_.succeeded();
   page_->error.reset();
   page_->reached = reached;
   const bool done = to_the_end || (bounds_.up_to && reached >= *bounds_.up_to);
@@ -303,39 +323,29 @@ ComparedRange::Outcome ComparedRange::advance(const std::string& state, const st
 }
 
 void ComparedRange::end_page(Time now) {
-  tries_ = 0;
+  tries_.succeeded();
   bounds_.after = page_->reached;
   done_ = page_->listed->last;
   page_.reset();
   not_before_ = now;
 }
 
-// A store that is down fails no run: it waits. What answers, and not with a page that can be believed, does after some tries.
+// A page out of order is no accident if the next one is too. One that leaves something out may be, unless nobody knows the order.
 ComparedRange::Outcome ComparedRange::page_failed(Database& database, Time now, const S3Error& error) {
   const S3Error failure = error;  // it may stand in the page
   page_.reset();
   next_.reset();
-  tell_health(failure);
-  not_before_ = now;
-  if (is_outage(failure)) return Outcome::progress;
-  log::warning("reconcile.page_failed", failure.describe(),
-               {{"store", run_->store_name}, {"run", run_->id}, {"after", bounds_.after}, {"tries", tries_ + 1}});
-  if (++tries_ < page_tries_max) {
-    not_before_ = now + retry_delay(page_backoff, tries_, failure.retry_after, rng_);
-    return Outcome::progress;
+  const bool out_of_order = failure.code == "ListingOutOfOrder" && tries_.count() > 0;
+  const bool maybe = failure.code == "ListingIncomplete" && tries_.is_last() &&
+                     errand_.traits().capabilities.list_order != Support::yes;
+  if (!run_->collected && (out_of_order || maybe)) {
+    run_->has_to_collect = true;
+    return Outcome::stopped;
   }
-  database.query("SELECT objectlink.fail_run($1, $2, $3, $4, $5, $6)", run_->store, run_->epoch, run_->id,
-                 to_string(failure.klass), presentable(failure.code), presentable(message_of(failure)));
-  log::error("reconcile.failed", failure.describe(), {{"store", run_->store_name}, {"run", run_->id}});
-  return Outcome::stopped;
-}
-
-// A right to list that lacks, or a listing that makes no sense, says nothing of uploads and deletions.
-void ComparedRange::tell_health(const S3Error& error) {
-  const bool answered = error.status != 0 && error.status < 500 && error.klass != ErrorClass::throttled &&
-                        error.klass != ErrorClass::clock && error.klass != ErrorClass::redirect &&
-                        error.klass != ErrorClass::credentials;
-  if (!answered) errand_.store_failed(error);
+  const auto again = tries_.failed(errand_, database, *run_, bounds_.after, failure, now);
+  if (!again) return Outcome::stopped;
+  not_before_ = *again;
+  return Outcome::progress;
 }
 
 std::optional<std::string> ComparedRange::position() const {

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -16,23 +15,10 @@
 #include "errand.hpp"
 #include "listed_page.hpp"
 #include "page_sums.hpp"
+#include "run_in_hand.hpp"
 #include "sighting.hpp"
 
 namespace objectlink {
-
-// What the ranges of a run share.
-struct RunInHand {
-  std::int64_t id = 0;
-  int store = 0;
-  std::int64_t epoch = 0;
-  std::string store_name;
-  std::string prefix;
-  std::string store_prefix;
-  int page_size = 1000;
-  std::uint64_t seed = 0;           // of the sums; nobody else knows it
-  int requests = 0;                 // listings asked for and not yet counted
-  std::size_t looks_under_way = 0;  // of all ranges
-};
 
 struct RangeBounds {
   int number = 0;
@@ -50,7 +36,7 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
   };  // stopped: the database says that the run does not go on as it was
 
   ComparedRange(Errand& errand, std::shared_ptr<RunInHand> run, RangeBounds bounds, std::uint64_t seed)
-      : errand_(errand), run_(std::move(run)), bounds_(std::move(bounds)), rng_(seed) {}
+      : errand_(errand), run_(std::move(run)), bounds_(std::move(bounds)), tries_(seed) {}
 
   const RangeBounds& bounds() const { return bounds_; }
   bool is_begun() const { return begun_; }
@@ -63,6 +49,8 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
   // Listings.
   bool wants_page(Time now) const;
   void list(Time now);
+  // The same from the database, where the listing was collected. Throws DatabaseError.
+  void read_collected(Database& database, Time now);
   std::size_t listings_under_way() const { return next_ && !next_->arrived ? 1 : 0; }
 
   // What does not need a comparison of sums: a page that failed, one whose sums differ, looks. Throws DatabaseError.
@@ -129,20 +117,18 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
   Outcome advance(const std::string& state, const std::string& reached, bool to_the_end, Time now);
   void end_page(Time now);
   Outcome page_failed(Database& database, Time now, const S3Error& error);
-  void tell_health(const S3Error& error);
   const Look* hidden_from_listing() const;
 
   Errand& errand_;
   const std::shared_ptr<RunInHand> run_;
-  RangeBounds bounds_;  // `after`: as in the database
-  std::mt19937_64 rng_;
+  RangeBounds bounds_;          // `after`: as in the database
   std::shared_ptr<Page> page_;  // that is compared
   std::shared_ptr<Page> next_;  // that is listed meanwhile
   bool begun_ = false;
   bool done_ = false;
   std::string first_key_;
   unsigned pages_since_split_ = 0;
-  unsigned tries_ = 0;  // of this page, that failed
+  PageTries tries_;
   Time not_before_{};
 };
 

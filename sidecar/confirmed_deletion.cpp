@@ -80,11 +80,16 @@ void ConfirmedDeletion::start(const std::shared_ptr<Batch>& batch, Look& look) {
         look.sighting = judge_sighting(look.found, sight);
         if (sight) look.head = *sight;
       },
-      [this, batch](const S3Error& error) {
+      [this, batch, &look](const S3Error& error) {
         --batch->under_way;
         if (batch != batch_) return;
         // What is refused of one object says nothing of the store.
-        if (error.status == 0 || error.status >= 500) errand_.store_failed(error);
+        if (error.status == 0 || error.status >= 500 || error.klass == ErrorClass::throttled ||
+            error.klass == ErrorClass::clock || error.klass == ErrorClass::credentials ||
+            error.klass == ErrorClass::redirect)
+          errand_.store_failed(error);
+        else
+          look.refused = error.code.empty() ? "refused" : error.code;
       });
 }
 
@@ -92,8 +97,10 @@ void ConfirmedDeletion::hand_over(Database& database, Time now) {
   auto looks = nlohmann::json::array();
   bool all = true;
   for (const Look& look : batch_->looks) {
+    if (!look.refused.empty())
+      looks.push_back({{"id", look.finding}, {"sighting", "unknown"}, {"error_code", presentable(look.refused)}});
     if (!look.sighting) {
-      all = false;
+      all = all && !look.refused.empty();
       continue;
     }
     nlohmann::json item{{"id", look.finding},

@@ -41,6 +41,7 @@ class ConfirmedDeletion {
     std::string key;
     ProvedContent found;
     std::optional<Sighting> sighting;  // none: it could not be told
+    std::string refused;               // why, if the store has refused to tell
     HeadReply head;
   };
   struct Batch {

@@ -31,16 +31,38 @@ S3Error flaw(const ListPage& page, const char* code, std::string message) {
   return error;
 }
 
+std::optional<S3Error> find_foreign(const ListPage& page, std::string_view prefix) {
+  const auto below = [prefix](const ListedObject& object) { return object.key.starts_with(prefix); };
+  if (std::ranges::all_of(page.objects, below)) return std::nullopt;
+  return flaw(page, "ListingForeign", "the listing shows keys that do not begin with the prefix it was asked for");
+}
+
 std::optional<S3Error> find_flaw(const ListPage& page, std::string_view prefix, std::string_view after) {
   const auto& objects = page.objects;
   if (page.truncated && objects.empty())
     return flaw(page, "ListingStalled", "the listing goes on, but this page is empty");
   if (!page.in_order || (!objects.empty() && objects.front().key <= after))
     return flaw(page, "ListingOutOfOrder", "the store does not list in the order of bytes");
-  const auto below = [prefix](const ListedObject& object) { return object.key.starts_with(prefix); };
-  if (!std::ranges::all_of(objects, below))
-    return flaw(page, "ListingForeign", "the listing shows keys that do not begin with the prefix it was asked for");
-  return std::nullopt;
+  return find_foreign(page, prefix);
+}
+
+ListedPage to_listed_page(ListPage&& listing, const HttpReply& reply) {
+  ListedPage page;
+  page.last = !listing.truncated;
+  page.keys.reserve(listing.objects.size());
+  const auto now = store_time(reply);
+  for (ListedObject& object : listing.objects) {
+    if (!can_be_ours(object.key)) {
+      ++page.foreign_keys;
+      continue;
+    }
+    std::optional<milliseconds> age;
+    if (now && object.last_modified)
+      age = std::max(milliseconds{0},
+                     std::chrono::duration_cast<milliseconds>(*now - *object.last_modified) - time_grain);
+    page.keys.push_back({std::move(object.key), object.size, std::move(object.etag), age});
+  }
+  return page;
 }
 
 }  // namespace
@@ -64,27 +86,22 @@ S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view p
   if (!parsed.ok()) return parsed.error();
   ListPage& listing = parsed.value();
   if (auto found = find_flaw(listing, prefix, after)) return *found;
-
-  ListedPage page;
-  page.last = !listing.truncated;
-  page.keys.reserve(listing.objects.size());
-  const auto now = store_time(reply);
-  for (ListedObject& object : listing.objects) {
-    if (!can_be_ours(object.key)) {
-      ++page.foreign_keys;
-      continue;
-    }
-    std::optional<milliseconds> age;
-    if (now && object.last_modified)
-      age = std::max(milliseconds{0},
-                     std::chrono::duration_cast<milliseconds>(*now - *object.last_modified) - time_grain);
-    page.keys.push_back({std::move(object.key), object.size, std::move(object.etag), age});
-  }
+  ListedPage page = to_listed_page(std::move(listing), reply);
   if (page.last) return page;
   // The next page has to begin behind a key that the database can hold.
   if (page.keys.empty())
     return flaw(listing, "ListingForeign", "a whole page of the listing shows no key that could be one of ours");
   page.up_to = page.keys.back().key;
+  return page;
+}
+
+S3Result<ListedPage> read_page_in_any_order(const HttpReply& reply, std::string_view prefix) {
+  auto parsed = parse_list_objects_v2(reply);
+  if (!parsed.ok()) return parsed.error();
+  if (auto found = find_foreign(parsed.value(), prefix)) return *found;
+  const std::string token = parsed.value().next_token;
+  ListedPage page = to_listed_page(std::move(parsed.value()), reply);
+  page.next_token = token;
   return page;
 }
 

@@ -27,10 +27,14 @@ struct ListedPage {
   bool last = false;             // nothing follows
   std::string up_to;             // the page tells of everything up to this key; empty if it is the last
   std::size_t foreign_keys = 0;  // that cannot be keys of ours: no UTF-8, too long
+  std::string next_token;        // where a listing in any order goes on; empty if it is the last
 };
 
 // `after`: it was asked to begin behind this key. `store_time`: when the store sent it, by its own clock.
 S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view prefix, std::string_view after);
+
+// The same of a store that lists in an order of its own: the keys stand as they came, and up_to says nothing.
+S3Result<ListedPage> read_page_in_any_order(const HttpReply& reply, std::string_view prefix);
 
 // Leaves out what lies behind the end of a range. With the range's last key the page is the last.
 void cut_page(ListedPage& page, const std::optional<std::string>& range_end);

@@ -32,6 +32,7 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
     if (next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
     return std::nullopt;
   }
+  if (collecting_) return collecting_->next_turn();
   std::optional<Time> next;
   bool reply_comes = false;
   for (const auto& range : ranges_) reply_comes |= range->listings_under_way() > 0;
@@ -43,6 +44,7 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
 }
 
 bool Reconciliation::waits_to_ask(Time now) const {
+  if (collecting_) return collecting_->wants_page(now);
   return run_ && std::ranges::any_of(ranges_, [now](const auto& range) { return range->waits_to_ask(now); });
 }
 
@@ -56,7 +58,7 @@ bool Reconciliation::look_for_run(Time now) {
 bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max) {
   try {
     if (!run_) return now >= next_look_ && load(database, now);
-    return go_on(database, now, requests_max);
+    return collecting_ ? collect(database, now, requests_max > 0) : go_on(database, now, requests_max);
   } catch (const DatabaseError& error) {
     if (!is_passing(error)) throw;
     log::warning("reconcile.waits", error.what(), {{"store", name_}, {"sqlstate", error.sqlstate()}});
@@ -70,8 +72,8 @@ bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max
 bool Reconciliation::load(Database& database, Time now) {
   last_look_ = now;
   next_look_ = Time::max();
-  const Rows rows =
-      database.query("SELECT id, prefix, store_prefix, page_size FROM objectlink.next_run($1, $2)", store_, epoch_);
+  const Rows rows = database.query(
+      "SELECT id, prefix, store_prefix, page_size, listing FROM objectlink.next_run($1, $2)", store_, epoch_);
   if (rows.is_null(0, 0)) return false;
   run_ = std::make_shared<RunInHand>();
   run_->id = rows.integer(0, 0);
@@ -82,6 +84,19 @@ bool Reconciliation::load(Database& database, Time now) {
   run_->store_prefix = rows.string(0, 2);
   run_->page_size = static_cast<int>(rows.integer(0, 3));
   run_->seed = rng_();
+  const std::string listing = rows.string(0, 4);
+  run_->collected = listing == "collected";
+  if (listing == "ordered" && errand_.traits().capabilities.list_order == Support::no) {
+    begin_collecting(database);
+    return true;
+  }
+  if (listing == "collecting") {
+    const Rows token = database.query("SELECT objectlink.collection_token($1, $2, $3)", store_, epoch_, run_->id);
+    collecting_ = std::make_shared<CollectedListing>(errand_, run_, token.string(0, 0), rng_());
+    log::info("reconcile.collecting", "collects the listing, which is not in the order of bytes",
+              {{"store", name_}, {"run", run_->id}});
+    return true;
+  }
   load_ranges(database);
   const std::string after = ranges_.empty() ? std::string() : ranges_.front()->bounds().after;
   const bool is_new = ranges_.size() == 1 && after.empty();
@@ -125,6 +140,26 @@ void Reconciliation::cut_first_range(Database& database) {
   load_ranges(database);
 }
 
+bool Reconciliation::collect(Database& database, Time now, bool may_ask) {
+  bool asked = false;
+  if (may_ask && collecting_->wants_page(now)) {
+    collecting_->list(now);
+    asked = true;
+  }
+  const auto outcome = collecting_->turn(database, now);
+  if (outcome == CollectedListing::Outcome::over) finish();
+  return asked || outcome != CollectedListing::Outcome::nothing;
+}
+
+// The run begins anew, and is loaded as one that collects.
+void Reconciliation::begin_collecting(Database& database) {
+  log::warning("reconcile.out_of_order",
+               "the store does not list in the order of bytes: all of it is listed before it is compared",
+               {{"store", name_}, {"run", run_->id}});
+  database.query("SELECT objectlink.collect_run($1, $2, $3)", store_, epoch_, run_->id);
+  finish();
+}
+
 bool Reconciliation::go_on(Database& database, Time now, std::size_t requests_max) {
   bool progress = ask(database, now, requests_max);
   auto outcome = compare_sums(database, now);
@@ -142,7 +177,10 @@ bool Reconciliation::go_on(Database& database, Time now, std::size_t requests_ma
       outcome = ComparedRange::Outcome::stopped;
     }
   }
-  if (outcome == ComparedRange::Outcome::stopped) finish();
+  if (outcome == ComparedRange::Outcome::stopped && run_->has_to_collect)
+    begin_collecting(database);
+  else if (outcome == ComparedRange::Outcome::stopped)
+    finish();
   return progress || outcome != ComparedRange::Outcome::nothing;
 }
 
@@ -159,7 +197,10 @@ bool Reconciliation::ask(Database& database, Time now, std::size_t requests_max)
     for (const auto& range : ranges_) {
       if (under_way >= at_once) return asked;
       if (range->is_begun() == fresh || !range->wants_page(now) || (fresh && begun >= at_once)) continue;
-      range->list(now);
+      if (run_->collected)
+        range->read_collected(database, now);
+      else
+        range->list(now);
       begun += fresh;
       ++under_way;
       asked = true;
@@ -240,6 +281,7 @@ ComparedRange::Outcome Reconciliation::compare_sums(Database& database, Time now
 }
 
 void Reconciliation::finish() {
+  collecting_.reset();
   ranges_.clear();
   run_.reset();
   look_now();

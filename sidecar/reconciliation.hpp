@@ -2,6 +2,7 @@
 // their listings come. Pages that have come are compared together, by their sums (objectlink.compare_sums()): most of them are as they
 // should be, and nothing but the sums reaches the database. Where the ranges lie follows from the keys that the registry knows
 // (key_spread.hpp); one that turns out long is split when there is room for another.
+// A store that lists in another order than that of bytes has its listing collected first (collected_listing.hpp).
 // Memory is bounded by the pages of the ranges at work; no request is under way inside of a transaction.
 // One per owned store; loop's thread. Whoever owns the store next goes on behind the last pages.
 #pragma once
@@ -14,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "collected_listing.hpp"
 #include "compared_range.hpp"
 #include "database.hpp"
 #include "errand.hpp"
@@ -53,10 +55,12 @@ class Reconciliation {
   bool load(Database& database, Time now);
   void load_ranges(Database& database);
   void cut_first_range(Database& database);
+  bool collect(Database& database, Time now, bool may_ask);
   bool go_on(Database& database, Time now, std::size_t requests_max);
   bool ask(Database& database, Time now, std::size_t requests_max);
   bool split_longest(Database& database);
   ComparedRange::Outcome compare_sums(Database& database, Time now);
+  void begin_collecting(Database& database);
   void finish();
 
   Errand& errand_;
@@ -67,6 +71,7 @@ class Reconciliation {
 
   std::shared_ptr<RunInHand> run_;
   std::vector<std::shared_ptr<ComparedRange>> ranges_;  // not done
+  std::shared_ptr<CollectedListing> collecting_;        // instead of ranges
   KeySpread spread_;
   std::size_t next_range_ = 0;  // whose turn it is
   bool may_split_ = true;

@@ -292,6 +292,23 @@ SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
 SELECT daemon.confirm('x', 'same');
 SELECT status, resolution, decided_by = session_user, reason FROM objectlink.finding WHERE key = 'x';
 SELECT key, state, unlinked_act, unlinked_by = session_user AS by, keep_until, due_at <= clock_timestamp() AS due, etag FROM objectlink.object WHERE key = 'x';
+-- refused for ever: others come first, and in the end it stays
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence, delete_at)
+  SELECT daemon.store_id('docs'), 'r' || n, 'orphan', 'open', 1, 1, '{"etag": "\"x\""}', now() - interval '1 day' FROM generate_series(1, 100) n;
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence, delete_at) VALUES (daemon.store_id('docs'), 's', 'orphan', 'open', 1, 1, '{"etag": "\"x\""}', now());
+SELECT sum(daemon.confirm('r' || n, 'unknown')) FROM generate_series(1, 100) n;
+SELECT key FROM objectlink.deletions_to_confirm(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+DELETE FROM objectlink.finding WHERE key LIKE 'r%' AND key <> 'r1' OR key = 's';
+SELECT objectlink.refused_look_pause(n) FROM generate_series(1, 6) n;
+SELECT runs FROM objectlink.look(ARRAY[daemon.store_id('docs')], '(0,0)');
+UPDATE objectlink.finding SET look_after = now() WHERE key = 'r1';
+SELECT runs FROM objectlink.look(ARRAY[daemon.store_id('docs')], '(0,0)');
+SELECT sum(daemon.confirm('r1', 'unknown')) FROM generate_series(1, 7) n;
+SELECT status, delete_at, look_after, looks_refused, resolution FROM objectlink.finding WHERE key = 'r1';
+SELECT cause, detail - 'finding'::text FROM objectlink.events WHERE key = 'r1';
+SELECT objectlink.resolve(daemon.finding('r1'), 'delete');
+SELECT looks_refused, delete_at IS NOT NULL FROM objectlink.finding WHERE key = 'r1';
+SELECT daemon.confirm('r1', 'absent');
 -- a row links it before it is deleted
 INSERT INTO document (file) VALUES ('s3://docs/x');
 SELECT daemon.apply();

@@ -16,6 +16,8 @@ CREATE TABLE objectlink.finding (
   decided_by    name,
   reason        text,
   delete_at     timestamptz,
+  looks_refused int NOT NULL DEFAULT 0,
+  look_after    timestamptz,
   repair_run_id bigint,
   attachment_id int,
   evidence      jsonb NOT NULL,
@@ -31,6 +33,7 @@ COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw ins
 COMMENT ON COLUMN objectlink.finding.decided_by IS 'who acknowledged or resolved it';
 COMMENT ON COLUMN objectlink.finding.reason IS 'why, in his words';
 COMMENT ON COLUMN objectlink.finding.delete_at IS 'since when its object is to be deleted; the daemon looks first whether it is still the same';
+COMMENT ON COLUMN objectlink.finding.looks_refused IS 'how often the store has refused to show that object since; look_after: it is not looked at again before, so that others come first';
 COMMENT ON COLUMN objectlink.finding.repair_run_id IS 'the run that did something about it; one that sees it gone resolves it';
 COMMENT ON COLUMN objectlink.finding.evidence IS 'what was seen: run and page, listing, reply to a look, what the registry had proved, ages';
 

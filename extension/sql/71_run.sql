@@ -16,6 +16,7 @@ CREATE TABLE objectlink.run (
   started_at    timestamptz,
   ended_at      timestamptz,
   progress_at   timestamptz,
+  listing       text NOT NULL DEFAULT 'ordered' CHECK (listing IN ('ordered', 'collecting', 'collected')),
   pages         bigint NOT NULL DEFAULT 0,
   listed        bigint NOT NULL DEFAULT 0,
   compared      bigint NOT NULL DEFAULT 0,
@@ -43,6 +44,7 @@ COMMENT ON TABLE objectlink.run IS 'runs of reconcile_storage(): what was asked 
 COMMENT ON COLUMN objectlink.run.call_id IS 'the first run of the call that queued it: a call for all stores queues one for each';
 COMMENT ON COLUMN objectlink.run.prefix IS 'only keys that begin with this; never less than the store''s own prefix';
 COMMENT ON COLUMN objectlink.run.place IS 'host, bucket and prefix of the store when it was queued: of another place it would prove nothing';
+COMMENT ON COLUMN objectlink.run.listing IS 'ordered: as the store lists it, range by range; of a store that lists in another order than that of bytes, all keys are collected first, and compared when they are complete';
 COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared: these, and those of the registry';
 COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated ones included';
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
@@ -239,6 +241,7 @@ BEGIN
                FROM (SELECT f.kind, count(*) FROM objectlink.finding f WHERE f.run_id = p_run AND f.status <> 'resolved' GROUP BY f.kind) k)
   WHERE r.id = p_run RETURNING r.* INTO v_run;
   DELETE FROM objectlink.run_range g WHERE g.run_id = p_run;
+  UPDATE objectlink.collection c SET ended = true WHERE c.run_id = p_run AND NOT c.ended;
   INSERT INTO objectlink.event (store_id, cause, detail)
   VALUES (v_run.store_id, 'reconciling ' || p_state,
           jsonb_strip_nulls(jsonb_build_object('run', p_run, 'mode', v_run.mode, 'prefix', v_run.prefix, 'listed', v_run.listed, 'compared', v_run.compared,
@@ -247,7 +250,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
 
 -- For the owner of a store: what to go on with, and where.
-CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int)
+CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
@@ -267,6 +270,8 @@ BEGIN
   prefix := v_run.prefix;
   store_prefix := objectlink.store_prefix((SELECT s.name FROM objectlink.store s WHERE s.id = p_store));
   page_size := v_run.page_size;
+  PERFORM objectlink.check_collection(p_store, p_epoch, v_run.id);
+  listing := (SELECT r.listing FROM objectlink.run r WHERE r.id = v_run.id);
 END $$;
 COMMENT ON FUNCTION objectlink.next_run(int, bigint) IS 'for the owner of a store: the run to begin or to go on with; NULL: none';
 

@@ -54,7 +54,7 @@ COMMENT ON FUNCTION objectlink.ask_again(objectlink.finding[]) IS 'has the rows 
 CREATE FUNCTION objectlink.mark_for_deletion(p_finding objectlink.finding, p_by name, p_reason text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE objectlink.finding f SET delete_at = clock_timestamp(), decided_by = p_by, reason = p_reason WHERE f.id = p_finding.id;
+  UPDATE objectlink.finding f SET delete_at = clock_timestamp(), looks_refused = 0, look_after = NULL, decided_by = p_by, reason = p_reason WHERE f.id = p_finding.id;
   INSERT INTO objectlink.event (store_id, key, cause, actor, attachment_id, detail)
   VALUES (p_finding.store_id, p_finding.key, 'deletion of a finding', p_by, p_finding.attachment_id,
           jsonb_strip_nulls(jsonb_build_object('finding', p_finding.id, 'kind', p_finding.kind, 'reason', p_reason)));
@@ -177,9 +177,38 @@ BEGIN
   RETURN QUERY SELECT f.id, f.key, (f.evidence ->> 'size')::bigint, f.evidence ->> 'etag' FROM objectlink.finding f
     WHERE f.store_id = p_store AND f.delete_at IS NOT NULL AND f.status <> 'resolved'
       AND NOT EXISTS (SELECT FROM objectlink.marker m WHERE m.store_id = p_store AND m.fence IS NOT NULL)
-    ORDER BY f.delete_at LIMIT objectlink.deletions_to_confirm_max();
+      AND coalesce(f.look_after <= clock_timestamp(), true)
+    ORDER BY coalesce(f.look_after, f.delete_at) LIMIT objectlink.deletions_to_confirm_max();
 END $$;
 COMMENT ON FUNCTION objectlink.deletions_to_confirm(int, bigint) IS 'for the owner of a store: findings whose objects are to be deleted, once a look shows that they are still the same';
+
+CREATE FUNCTION objectlink.refused_looks_max() RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 8 $$;
+COMMENT ON FUNCTION objectlink.refused_looks_max() IS 'so often a store may refuse to show an object that is to be deleted; then it stays, and a person decides anew';
+
+CREATE FUNCTION objectlink.refused_look_pause(p_refused int) RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT least(interval '5 s' * 2 ^ (p_refused - 1), interval '1 minute') $$;
+COMMENT ON FUNCTION objectlink.refused_look_pause(int) IS 'after so many refused looks, how long others come first';
+
+-- Whether the object is still the same nobody could tell. Others must not wait for it, and it not for ever.
+CREATE FUNCTION objectlink.note_refused_look(p_finding objectlink.finding, p_code text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_refused int := p_finding.looks_refused + 1;
+  v_given_up boolean := v_refused >= objectlink.refused_looks_max();
+BEGIN
+  UPDATE objectlink.finding f
+  SET looks_refused = v_refused, look_after = CASE WHEN NOT v_given_up THEN clock_timestamp() + objectlink.refused_look_pause(v_refused) END,
+      delete_at = CASE WHEN NOT v_given_up THEN f.delete_at END,
+      resolution = CASE WHEN v_given_up THEN format('not deleted: the store has refused %s looks at it (%s)', v_refused, p_code) END
+  WHERE f.id = p_finding.id;
+  IF v_given_up THEN
+    INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
+    VALUES (p_finding.store_id, p_finding.key, p_finding.kind || ' not deleted', p_finding.attachment_id,
+            jsonb_build_object('finding', p_finding.id, 'refused', v_refused, 'code', p_code));
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.note_refused_look(objectlink.finding, text) IS 'for confirm_deletions(): the store refused to show an object; it is looked at later, and given up in the end';
 
 -- From here on it is an unlinked object like every other one: the rows are asked twice more before it goes.
 CREATE FUNCTION objectlink.confirm_deletions(p_store int, p_epoch bigint, p_looks json) RETURNS int
@@ -194,10 +223,14 @@ DECLARE
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   FOR v_look IN
-    SELECT * FROM json_to_recordset(p_looks) AS l (id bigint, sighting text, size bigint, etag text, version_id text, request_id text) ORDER BY l.id
+    SELECT * FROM json_to_recordset(p_looks) AS l (id bigint, sighting text, size bigint, etag text, version_id text, request_id text, error_code text) ORDER BY l.id
   LOOP
     SELECT * INTO v_finding FROM objectlink.finding f WHERE f.id = v_look.id AND f.delete_at IS NOT NULL AND f.status <> 'resolved' FOR UPDATE;
     CONTINUE WHEN NOT FOUND;
+    IF v_look.sighting = 'unknown' THEN
+      PERFORM objectlink.note_refused_look(v_finding, v_look.error_code);
+      CONTINUE;
+    END IF;
     v_taken := false;
     IF v_look.sighting = 'same' AND NOT EXISTS (SELECT FROM objectlink.condemned c WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, v_finding.key)) THEN
       INSERT INTO objectlink.object (store_id, key, state, since, wanted_since, size, etag, version_id, verified_at, request_id,

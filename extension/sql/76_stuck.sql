@@ -57,6 +57,7 @@ BEGIN
   IF objectlink.event_retention() IS NOT NULL THEN
     PERFORM objectlink.expire_events(v_now - objectlink.event_retention());
   END IF;
+  PERFORM objectlink.remove_collected();
   RETURN QUERY SELECT 'requeued', NULL, v_requeued::double precision;
   -- What has a due time, is over, and entered its state long ago.
   RETURN QUERY
@@ -78,4 +79,4 @@ BEGIN
     SELECT 'trouble', s.state, (SELECT count(*) FROM objectlink.object o WHERE o.store_id = p_store AND o.state = s.state)
     FROM unnest('{missing,corrupt}'::text[]) AS s (state);
 END $$;
-COMMENT ON FUNCTION objectlink.look_after(int, bigint) IS 'for the owner of a store: makes due again what is stuck without a due time, deletes events whose retention is over, and counts what waits, what was given up and what is wrong';
+COMMENT ON FUNCTION objectlink.look_after(int, bigint) IS 'for the owner of a store: makes due again what is stuck without a due time, deletes events whose retention is over and listings that nobody needs, and counts what waits, what was given up and what is wrong';

@@ -12,7 +12,7 @@ CREATE VIEW objectlink.reconcile_progress WITH (security_barrier) AS
 SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        CASE WHEN r.state = 'queued' AND NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'waiting for a daemon'
             WHEN r.state IN ('queued', 'paused') THEN r.state
-            WHEN s.status = 'paused' THEN 'waiting for the store' ELSE 'comparing' END AS phase,
+            WHEN s.status = 'paused' THEN 'waiting for the store' WHEN r.listing = 'collecting' THEN 'collecting' ELSE 'comparing' END AS phase,
        r.pages, r.listed, r.compared, r.list_requests, r.looks,
        (SELECT min(g.after_key) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS after_key,
        (SELECT count(*) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS ranges_left,

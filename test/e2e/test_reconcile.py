@@ -360,16 +360,6 @@ def test_difficult_keys(documents, daemon):
     assert findings(pg) == {(key, "missing"): "open" for key in lost} | {(key, "orphan"): "open" for key in strange}
 
 
-def test_a_store_that_lists_in_another_order_fails_the_run_and_finds_nothing_missing(stored, proxy):
-    pg = stored.pg
-    stored.put(["\ufffd", "\U0001f600"])
-    stored.sync()
-    proxy.sort_listings_as_utf16()
-    run = reconcile(pg)
-    assert (run.state, run.error_code) == ("failed", "ListingOutOfOrder")
-    assert findings(pg) == {} and set(pg.states().values()) == {"stored"}
-
-
 def test_a_bucket_that_was_emptied(stored):
     """Everything is looked at, and everything is missing; nothing is unlinked or deleted, and all of it heals."""
     pg, bucket = stored.pg, stored.bucket

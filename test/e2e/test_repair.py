@@ -150,6 +150,23 @@ def test_an_orphan_that_was_replaced_stays(stored):
     assert pg.state("strange") is None
 
 
+def test_looks_that_are_refused_for_ever_hold_up_nobody_else(stored, proxy):
+    pg, bucket = stored.pg, stored.bucket
+    refused = [f"refused/{number:03}" for number in range(100)]
+    for key in refused:
+        bucket.put(key, b"x")
+    bucket.put("strange", b"x")
+    settle_clock(bucket)
+    for _ in range(2):
+        reconcile(pg)
+    proxy.answer(403, method="HEAD", path="refused/", times=None)
+    assert pg.value("SELECT objectlink.resolve_all('delete', 'docs', kind => 'orphan', prefix => 'refused/', dry_run => false)") == 100
+    eventually(lambda: pg.value("SELECT bool_and(looks_refused > 0) FROM objectlink.finding WHERE key LIKE 'refused/%%'"))
+    pg.run("SELECT objectlink.resolve(%s, 'delete')", finding(pg, "strange"))
+    eventually(lambda: not bucket.exists("strange"), 30)
+    assert bucket.keys("refused/") == refused and pg.value("SELECT count(*) FROM objectlink.object WHERE key LIKE 'refused/%%'") == 0
+
+
 def test_an_orphan_that_is_gone_is_resolved(stored):
     pg, bucket = stored.pg, stored.bucket
     bucket.put("strange", b"x")

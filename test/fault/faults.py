@@ -228,14 +228,28 @@ class Gate:
 
 def utf16_order(exchange):
     """A page of a listing, sorted as stores sort that hold keys in UTF-16."""
+    return sorted_page(exchange, lambda key: key.encode("utf-16-be"))
+
+
+def no_order(exchange, gate, pages):
+    """A page of a listing in an order that tells nothing, as of a store that spreads keys by their hashes. pages: how many more pass before
+    one stops at the gate."""
+    if gate is not None:
+        pages[0] -= 1
+        if pages[0] == 0:
+            gate.stop_here()
+    return sorted_page(exchange, lambda key: hashlib.md5(key.encode()).digest())
+
+
+def sorted_page(exchange, order):
     reply = exchange.forward()
     entries = re.findall(rb"<Contents>.*?</Contents>", reply.body, re.S)
 
-    def utf16(entry):
-        return urllib.parse.unquote(html.unescape(re.search(rb"<Key>(.*?)</Key>", entry, re.S).group(1).decode())).encode("utf-16-be")
+    def place_of(entry):
+        return order(urllib.parse.unquote(html.unescape(re.search(rb"<Key>(.*?)</Key>", entry, re.S).group(1).decode())))
 
     body = reply.body
-    for place, entry in zip(entries, sorted(entries, key=utf16)):
+    for place, entry in zip(entries, sorted(entries, key=place_of)):
         body = body.replace(place, b"<!--%d-->" % entries.index(entry), 1)
     for number, entry in enumerate(entries):
         body = body.replace(b"<!--%d-->" % number, entry, 1)

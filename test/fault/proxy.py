@@ -270,6 +270,12 @@ class FaultProxy:
     def sort_listings_as_utf16(self):
         self._add("utf16_order", {"method": "GET", "query": "list-type=2", "own": None, "times": None})
 
+    def shuffle_listings(self, query="list-type=2", hold_at=None):
+        """hold_at: the number of a page that stops at the gate, which is returned."""
+        gate = faults.Gate() if hold_at else None
+        self._add("no_order", {"method": "GET", "query": query, "own": None, "times": None}, gate=gate, pages=[hold_at])
+        return gate
+
     def verify_checksums(self):
         self._add("verified_checksum", {"method": "PUT", "query": "^$", "own": None, "times": None})
 
