@@ -71,6 +71,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
       reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()),
       confirmed_(*this, identity_.id, identity_.epoch),
+      quarantine_(*this, identity_.id, identity_.epoch),
       scrub_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name) {
   take_over_status();
   set_options(options);
@@ -102,6 +103,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   health_.probe_now(steady_clock::now());
   reconciliation_.drop_page();
   confirmed_.drop();
+  quarantine_.drop();
   // --once ends when nothing is due, and scrubbing never does.
   scrub_.configure(options.scrub_interval.count() > 0 && !context_.config.once, options.scrub_rate);
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
@@ -113,7 +115,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
 
 // What the store can do is found out when there is something to delete, or an upload has shown that it works; not before.
 bool OwnedStore::find_out(Time now) {
-  const bool wanted = removal_.waiting() > 0 || std::exchange(upload_proved_, false);
+  const bool wanted = wants_to_delete() || std::exchange(upload_proved_, false);
   const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
   if (known_.take_checksums_changed()) {
     context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
@@ -144,9 +146,10 @@ bool OwnedStore::turn(Time now, Mood mood) {
   if (mood == Mood::stopping || retired_ || now < usable_at_) return progress;
   // While the store is paused only a probe may ask it anything; who comes first may be the marker's.
   if (!health_.is_paused() || now >= *health_.paused_until())
-    progress |= ownership_.turn(now, removal_.waiting() > 0, in_use_);
+    progress |= ownership_.turn(now, wants_to_delete(), in_use_);
   progress |= follow_ownership(now);
-  if (!ownership_.is_fenced() && find_out(now) && (mood == Mood::normal || removal_.at_barrier())) {
+  const bool found_out = !ownership_.is_fenced() && find_out(now);
+  if (found_out && (mood == Mood::normal || removal_.at_barrier())) {
     progress |= removal_.turn(context_.database, now, ownership_.may_delete(now));
   }
   for (const std::string& key : removal_.take_returned()) taken_.erase(key);
@@ -158,6 +161,8 @@ bool OwnedStore::turn(Time now, Mood mood) {
                                                 health_.allowance(now, taken_.size() + requests_.under_way(), 1) > 0);
   progress |= reconciliation_.turn(context_.database, now, may_ask ? requests_for_run() : 0);
   progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
+  progress |= quarantine_.turn(context_.database, now, !health_.is_paused() && !ownership_.is_suspect(),
+                               found_out && ownership_.may_delete(now));
   may_scrub_ = has_nothing_else_to_do(mood);
   std::size_t looks = Scrub::requests_max;
   if (health_.is_paused())
@@ -183,13 +188,15 @@ std::size_t OwnedStore::requests_for_run() const {
 
 bool OwnedStore::look_for_run(Time now) {
   const bool run = reconciliation_.look_for_run(now);
-  return confirmed_.look_for_one(now) || run;
+  const bool confirmed = confirmed_.look_for_one(now);
+  return quarantine_.look_for_step(now) || confirmed || run;
 }
 
 std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   const auto work = next_work();
   auto run = reconciliation_.next_turn();
   if (const auto confirmed = confirmed_.next_turn()) run = run ? std::min(*run, *confirmed) : *confirmed;
+  if (const auto step = quarantine_.next_turn()) run = run ? std::min(*run, *step) : *step;
   if (const auto scrub = may_scrub_ ? scrub_.next_turn() : std::nullopt) run = run ? std::min(*run, *scrub) : *scrub;
   if (!run) return work;
   // While the probe of somebody else is under way there is nothing to do but wait for it.
@@ -206,7 +213,7 @@ std::optional<OwnedStore::Time> OwnedStore::next_work() const {
   if (const auto repeat = requests_.next_repeat())
     return std::min(*repeat, now + barrier_look_interval * (removal_.at_barrier() ? 1 : 10));
   if (removal_.at_barrier()) return now + barrier_look_interval;
-  const auto marker = ownership_.next_turn(now, removal_.waiting() > 0, in_use_);
+  const auto marker = ownership_.next_turn(now, wants_to_delete(), in_use_);
   if (health_.is_paused()) {
     // What was taken before waits for its marker's probe; otherwise the probe is fetched.
     const Time probe = taken_.empty() ? next_fetch_ : marker.value_or(now + paused_fetch_interval);
@@ -322,6 +329,7 @@ void OwnedStore::fetch_now() {
 void OwnedStore::keep_fetching() {
   reconciliation_.keep_looking(steady_clock::now());
   confirmed_.keep_looking(steady_clock::now());
+  quarantine_.keep_looking(steady_clock::now());
   if (next_fetch_ == Time::max()) next_fetch_ = last_fetch_ + idle_fetch_interval;
 }
 

@@ -19,6 +19,7 @@
 #include "known_store.hpp"
 #include "metrics.hpp"
 #include "ownership.hpp"
+#include "quarantine.hpp"
 #include "reconciliation.hpp"
 #include "remove.hpp"
 #include "scrub.hpp"
@@ -76,7 +77,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const {
     return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !confirmed_.is_active() &&
-           !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_;
+           !quarantine_.is_active() && !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_;
   }
   // What is due cannot be done now: paused, fenced, or not to be claimed.
   bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
@@ -105,6 +106,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   bool may_repeat() const override { return !health_.is_paused() && !retired_; }
 
   std::optional<Time> next_work() const;
+  bool wants_to_delete() const { return removal_.waiting() > 0 || quarantine_.waits_to_delete(); }
   bool settle_results(Time now);
   bool fetch(Time now);
   Time next_fetch_after(Time fetched_at) const;
@@ -138,6 +140,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   Ownership ownership_;
   Reconciliation reconciliation_;
   ConfirmedDeletion confirmed_;
+  Quarantine quarantine_;
   Scrub scrub_;
   bool may_scrub_ = false;       // as the last turn found it
   bool fence_followed_ = false;  // what is fenced has been given back

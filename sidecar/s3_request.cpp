@@ -156,10 +156,13 @@ HttpRequest S3RequestBuilder::delete_objects(const Signing& signing, const std::
   return sign(signing, std::move(draft));
 }
 
-HttpRequest S3RequestBuilder::copy_object(const Signing& signing, std::string_view from_key, std::string_view to_key) {
-  Draft draft{.method = "PUT", .path = object_path(to_key)};
-  draft.signed_headers = {{"x-amz-copy-source", "/" + store_.bucket + "/" + percent_encode_path(from_key)},
+HttpRequest S3RequestBuilder::copy_object(const Signing& signing, const CopyObject& copy) {
+  Draft draft{.method = "PUT", .path = object_path(copy.to_key)};
+  draft.signed_headers = {{"x-amz-copy-source", "/" + store_.bucket + "/" + percent_encode_path(copy.from_key)},
                           {"x-amz-metadata-directive", "COPY"}};
+  if (!copy.if_source_match.empty())
+    draft.signed_headers.emplace_back("x-amz-copy-source-if-match", copy.if_source_match);
+  if (copy.if_none_match) draft.other_headers.emplace_back("if-none-match", "*");
   return sign(signing, std::move(draft));
 }
 

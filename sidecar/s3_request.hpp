@@ -57,6 +57,13 @@ struct PutObject {
   std::optional<Sha256> checksum = {};  // for x-amz-checksum-sha256, whether the store is known to take it or not
 };
 
+struct CopyObject {
+  std::string_view from_key = {};
+  std::string_view to_key = {};
+  std::string_view if_source_match = {};  // empty: no condition; not every store honours it
+  bool if_none_match = false;             // never overwrite; honoured by fewer
+};
+
 struct ObjectVersion {
   std::string key = {};
   std::string version_id = {};  // empty: none
@@ -101,7 +108,7 @@ class S3RequestBuilder {
   // 1..delete_objects_keys_max objects whose keys are all xml_safe(); std::invalid_argument otherwise.
   HttpRequest delete_objects(const Signing& signing, const std::vector<ObjectVersion>& objects);
   // Server-side copy within the bucket, metadata kept; refused by the store for objects over 5 GiB.
-  HttpRequest copy_object(const Signing& signing, std::string_view from_key, std::string_view to_key);
+  HttpRequest copy_object(const Signing& signing, const CopyObject& copy);
 
   // sha256: of the whole object if already known, stored as metadata.
   HttpRequest create_multipart_upload(const Signing& signing, std::string_view key, std::string_view content_type,

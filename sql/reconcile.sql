@@ -13,7 +13,6 @@ SELECT objectlink.attach('document', 'file') > 0;
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('nowhere')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'mend')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', NULL)$$);
-SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', 'quarantine')$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 0)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => 1001)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', page_size => NULL)$$);

@@ -113,6 +113,10 @@ BEGIN
   IF FOUND THEN
     RETURN format('It has objects, among them "%s".', v_key);
   END IF;
+  SELECT q.key INTO v_key FROM objectlink.store s JOIN objectlink.quarantine q ON q.store_id = s.id WHERE s.name = p_store LIMIT 1;
+  IF FOUND THEN
+    RETURN format('It has objects in quarantine, among them "%s".', v_key);
+  END IF;
   SELECT a.relation, a.column_name INTO v_column FROM objectlink.attachment a WHERE a.store = p_store AND a.detached_at IS NULL LIMIT 1;
   IF FOUND THEN
     RETURN format('Column "%s" of table %s is attached to it.', v_column.column_name, v_column.relation);

@@ -102,6 +102,7 @@ BEGIN
              || coalesce((SELECT string_agg(concat_ws(' ', m.store_id, m.place, m.fence, m.accepted), E'\n' ORDER BY m.store_id) FROM objectlink.marker m), ''))
     INTO settings FROM objectlink.server v;
   runs := EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = ANY (p_stores) AND r.state IN ('queued', 'running'))
-    OR EXISTS (SELECT FROM objectlink.finding f WHERE f.store_id = ANY (p_stores) AND f.delete_at IS NOT NULL AND coalesce(f.look_after <= clock_timestamp(), true));
+    OR EXISTS (SELECT FROM objectlink.finding f WHERE f.store_id = ANY (p_stores) AND f.delete_at IS NOT NULL AND coalesce(f.look_after <= clock_timestamp(), true))
+    OR EXISTS (SELECT FROM objectlink.quarantine q WHERE q.store_id = ANY (p_stores) AND q.due_at <= clock_timestamp());
 END $$;
 COMMENT ON FUNCTION objectlink.look(int[], tid) IS 'for an idle daemon: whether the outbox has rows behind a position, when the next object is due, a digest of the stores'' settings and fences, whether a run waits';

@@ -25,7 +25,10 @@ BEGIN
       AND (r.due_at <= p_since OR r.last_error IS NOT NULL)
     UNION ALL
     SELECT 'deletion of a finding', t.name, f.key FROM objectlink.finding f JOIN objectlink.store t ON t.id = f.store_id
-    WHERE f.delete_at <= p_since;
+    WHERE f.delete_at <= p_since
+    UNION ALL
+    SELECT 'quarantine', t.name, q.key FROM objectlink.quarantine q JOIN objectlink.store t ON t.id = q.store_id
+    WHERE q.last_error IS NULL AND (q.state IN ('copying', 'copied', 'releasing') OR q.due_at <= p_since);
 END $$;
 COMMENT ON FUNCTION objectlink.unsettled(xid8, timestamptz) IS 'what was committed before a moment and is not settled yet';
 

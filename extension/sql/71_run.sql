@@ -6,7 +6,7 @@ CREATE TABLE objectlink.run (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   call_id       bigint,
   store_id      int NOT NULL,
-  mode          text NOT NULL CHECK (mode IN ('report', 'repair', 'inventory')),
+  mode          text NOT NULL CHECK (mode IN ('report', 'repair', 'quarantine', 'inventory')),
   prefix        text COLLATE "C" NOT NULL,
   place         text NOT NULL,
   page_size     int NOT NULL CHECK (page_size BETWEEN 1 AND 1000),
@@ -63,12 +63,9 @@ CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_si
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-  IF mode = 'quarantine' THEN
-    RAISE EXCEPTION 'mode "quarantine" is not supported' USING ERRCODE = 'feature_not_supported',
-      HINT = 'Valid modes are report and repair. What nobody links stays where it is until objectlink.resolve() says otherwise.';
-  ELSIF mode IS NULL OR mode NOT IN ('report', 'repair') THEN
+  IF mode IS NULL OR mode NOT IN ('report', 'repair', 'quarantine') THEN
     RAISE EXCEPTION 'invalid mode: %', CASE WHEN mode IS NULL THEN 'NULL' ELSE format('"%s"', mode) END USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Valid modes are report and repair.';
+      HINT = 'Valid modes are report, repair and quarantine.';
   ELSIF page_size IS NULL OR page_size NOT BETWEEN 1 AND objectlink.run_page_size_max() THEN
     RAISE EXCEPTION 'invalid page_size: %', coalesce(page_size::text, 'NULL') USING ERRCODE = 'invalid_parameter_value',
       DETAIL = format('It must be between 1 and %s.', objectlink.run_page_size_max());

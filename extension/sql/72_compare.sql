@@ -54,6 +54,10 @@ BEGIN
       WHERE x.at BETWEEN v_event.at - interval '1 minute' AND v_event.at + interval '1 minute' AND x.store_id = p_store AND x.key = p_key
       ORDER BY x.id DESC LIMIT 1;
   END IF;
+  -- That was moved aside, and may be back.
+  IF v_erasure.act = 'quarantine' THEN
+    RETURN NULL;
+  END IF;
   RETURN v_erasure;
 END $$;
 COMMENT ON FUNCTION objectlink.last_erasure(int, text) IS 'the erasure record of a key that has not been known since; NULL: none';

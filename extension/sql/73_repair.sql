@@ -68,25 +68,27 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SE
 DECLARE
   v_findings objectlink.finding[];
 BEGIN
-  IF p_run.mode <> 'repair' THEN
+  IF p_run.mode = 'report' THEN
     RETURN true;
   END IF;
   v_findings := ARRAY(
     SELECT f FROM unnest(p_found) d
     JOIN objectlink.finding f ON f.store_id = p_run.store_id AND f.key = d.key COLLATE "C" AND f.kind = d.kind AND f.status = 'open'
-    WHERE d.kind IN ('unregistered', 'unreferenced', 'undeleted') AND f.delete_at IS NULL
+    WHERE f.delete_at IS NULL
+      AND CASE p_run.mode WHEN 'repair' THEN d.kind IN ('unregistered', 'unreferenced', 'undeleted') ELSE objectlink.can_be_quarantined(f) END
       -- What somebody has brought back stays until a person says otherwise.
       AND (d.kind <> 'undeleted' OR (f.evidence ->> 'survived')::boolean)
       AND f.repair_run_id IS DISTINCT FROM p_run.id);  -- the page may have been repeated
   IF NOT objectlink.repair_lets_pass(p_run, cardinality(v_findings)) THEN
     RETURN false;
   END IF;
-  PERFORM objectlink.ask_again(ARRAY(SELECT f FROM unnest(v_findings) f WHERE (f).kind <> 'undeleted'));
+  PERFORM objectlink.ask_again(ARRAY(SELECT f FROM unnest(v_findings) f WHERE (f).kind IN ('unregistered', 'unreferenced')));
+  PERFORM objectlink.quarantine_finding(f, p_run.requested_by, format('run %s', p_run.id)) FROM unnest(v_findings) f WHERE (f).kind = 'orphan';
   PERFORM objectlink.mark_for_deletion(f, p_run.requested_by, format('repair by run %s', p_run.id)) FROM unnest(v_findings) f WHERE (f).kind = 'undeleted';
   UPDATE objectlink.finding f SET repair_run_id = p_run.id WHERE f.id = ANY (ARRAY(SELECT (r).id FROM unnest(v_findings) r));
   RETURN true;
 END $$;
-COMMENT ON FUNCTION objectlink.repair_page(objectlink.run, objectlink.difference[]) IS 'for the comparison, in mode repair: what is done about the open findings of a page; false: too many, and the run is paused';
+COMMENT ON FUNCTION objectlink.repair_page(objectlink.run, objectlink.difference[]) IS 'for the comparison, in modes repair and quarantine: what is done about the open findings of a page; false: too many, and the run is paused';
 
 -- A person's decision
 
@@ -94,9 +96,21 @@ CREATE FUNCTION objectlink.resolve(finding_id bigint, action text, reason text D
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-  v_finding objectlink.finding := objectlink.decide_about_finding(finding_id, reason);
-  v_valid text[] := objectlink.actions_of(v_finding.kind);
+  v_finding objectlink.finding;
+  v_valid text[];
+  v_entry bigint;
 BEGIN
+  -- By then it is resolved.
+  IF action = 'restore' THEN
+    SELECT q.id INTO v_entry FROM objectlink.quarantine q WHERE q.finding_id = finding_id ORDER BY q.id DESC LIMIT 1;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'finding % has nothing in quarantine', finding_id USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.quarantined.';
+    END IF;
+    PERFORM objectlink.release_quarantine(v_entry, reason);
+    RETURN;
+  END IF;
+  v_finding := objectlink.decide_about_finding(finding_id, reason);
+  v_valid := objectlink.actions_of(v_finding.kind);
   IF action IS NULL OR NOT action = ANY (v_valid) THEN
     RAISE EXCEPTION 'invalid action for a finding of kind %: %', v_finding.kind, CASE WHEN action IS NULL THEN 'NULL' ELSE format('"%s"', action) END USING ERRCODE = 'invalid_parameter_value',
       HINT = format('Valid actions are %s.', array_to_string(v_valid, ', '));
@@ -107,22 +121,29 @@ BEGIN
     RAISE EXCEPTION 'finding % is only suspected', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
       DETAIL = 'One run has seen it; it may still explain itself.',
       HINT = format('Let another run see it: SELECT objectlink.reconcile_storage(%L, prefix => %L).', (SELECT s.name FROM objectlink.store s WHERE s.id = v_finding.store_id), v_finding.key);
-  ELSIF action = 'delete' AND coalesce(v_finding.evidence ->> 'etag', '') = '' THEN
+  ELSIF action IN ('delete', 'quarantine') AND coalesce(v_finding.evidence ->> 'etag', '') = '' THEN
     RAISE EXCEPTION 'finding % has no ETag', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
       DETAIL = 'Without one nobody can tell whether the object is still the one that was found.';
   ELSIF action = 'delete' THEN
     PERFORM objectlink.mark_for_deletion(v_finding, session_user, reason);
+  ELSIF action = 'quarantine' AND NOT objectlink.can_be_quarantined(v_finding) THEN
+    RAISE EXCEPTION 'the object of finding % cannot be moved', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
+      DETAIL = CASE WHEN v_finding.delete_at IS NOT NULL THEN 'It is being deleted.'
+                    ELSE format('It has %s bytes; S3 copies %s at once, at most.', v_finding.evidence ->> 'size', objectlink.quarantine_bytes_max()) END;
+  ELSIF action = 'quarantine' THEN
+    PERFORM objectlink.quarantine_finding(v_finding, session_user, reason);
   ELSE
     PERFORM objectlink.ask_again(ARRAY[v_finding]);
     UPDATE objectlink.finding f SET decided_by = session_user, reason = reason WHERE f.id = finding_id;
   END IF;
   PERFORM objectlink.ring_daemon();
 END $$;
-COMMENT ON FUNCTION objectlink.resolve(bigint, text, text) IS 'decides about a finding: delete (orphan, undeleted): the object goes, if it is still the one that was found and no row links it; repair (unregistered, unreferenced): the rows are asked again; acknowledge';
+COMMENT ON FUNCTION objectlink.resolve(bigint, text, text) IS 'decides about a finding: delete (orphan, undeleted): the object goes, if it is still the one that was found and no row links it; quarantine (orphan): it is moved aside, and back by restore; repair (unregistered, unreferenced): the rows are asked again; acknowledge';
 
 CREATE FUNCTION objectlink.actions_of(p_kind text) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN CASE WHEN p_kind IN ('orphan', 'undeleted') THEN ARRAY['delete', 'acknowledge']
+  RETURN CASE WHEN p_kind = 'orphan' THEN ARRAY['delete', 'quarantine', 'acknowledge']
+              WHEN p_kind = 'undeleted' THEN ARRAY['delete', 'acknowledge']
               WHEN p_kind IN ('unregistered', 'unreferenced') THEN ARRAY['repair', 'acknowledge']
               ELSE ARRAY['acknowledge'] END;
 COMMENT ON FUNCTION objectlink.actions_of(text) IS 'what may be decided about findings of a kind';
@@ -136,9 +157,9 @@ DECLARE
   v_store int := objectlink.decide_about(store, NULL, NULL, reason, at_most);
   v_findings bigint[];
 BEGIN
-  IF action IS NULL OR action NOT IN ('delete', 'repair', 'acknowledge') THEN
+  IF action IS NULL OR action NOT IN ('delete', 'quarantine', 'repair', 'acknowledge') THEN
     RAISE EXCEPTION 'invalid action: %', CASE WHEN action IS NULL THEN 'NULL' ELSE format('"%s"', action) END USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Valid actions are delete, repair, acknowledge.';
+      HINT = 'Valid actions are delete, quarantine, repair, acknowledge.';
   ELSIF kind IS NULL AND prefix IS NULL THEN
     RAISE EXCEPTION 'kind or prefix must be given' USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'What is decided about has to be said.';
@@ -150,7 +171,7 @@ BEGIN
     SELECT f.id FROM objectlink.finding f
     WHERE f.store_id = v_store AND f.status = 'open' AND f.kind = coalesce(kind, f.kind) AND starts_with(f.key, coalesce(prefix, ''))
       AND action = ANY (objectlink.actions_of(f.kind)) AND f.delete_at IS NULL
-      AND (action <> 'delete' OR coalesce(f.evidence ->> 'etag', '') <> '')
+      AND (action <> 'delete' OR coalesce(f.evidence ->> 'etag', '') <> '') AND (action <> 'quarantine' OR objectlink.can_be_quarantined(f))
     ORDER BY f.key LIMIT at_most::bigint + 1);
   IF cardinality(v_findings) > at_most THEN
     RAISE EXCEPTION 'more than % findings', at_most USING ERRCODE = 'program_limit_exceeded',
@@ -219,6 +240,7 @@ DECLARE
   v_look record;
   v_finding objectlink.finding;
   v_taken boolean;
+  v_act text;
   v_count int := 0;
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
@@ -232,25 +254,26 @@ BEGIN
       CONTINUE;
     END IF;
     v_taken := false;
+    v_act := CASE WHEN EXISTS (SELECT FROM objectlink.quarantine q WHERE q.finding_id = v_finding.id AND q.state = 'copied') THEN 'quarantine' ELSE v_finding.kind END;
     IF v_look.sighting = 'same' AND NOT EXISTS (SELECT FROM objectlink.condemned c WHERE c.ref OPERATOR(pg_catalog.=) objectlink.storage_ref(v_store::text, v_finding.key)) THEN
       INSERT INTO objectlink.object (store_id, key, state, since, wanted_since, size, etag, version_id, verified_at, request_id,
                                      unlinked_at, unlinked_by, unlinked_act, keep_until, due_at)
       VALUES (p_store, v_finding.key, 'unlinked', clock_timestamp(), v_finding.delete_at, v_look.size, v_look.etag, nullif(v_look.version_id, ''),
-              clock_timestamp(), v_look.request_id, v_finding.delete_at, v_finding.decided_by, v_finding.kind, '-infinity', v_finding.delete_at)
+              clock_timestamp(), v_look.request_id, v_finding.delete_at, v_finding.decided_by, v_act, '-infinity', v_finding.delete_at)
       ON CONFLICT ON CONSTRAINT object_pkey DO NOTHING;
       v_taken := FOUND;
     END IF;
     IF v_taken THEN
       v_count := v_count + 1;
       INSERT INTO objectlink.event (store_id, key, to_state, cause, actor, request_id, detail)
-      VALUES (p_store, v_finding.key, 'unlinked', v_finding.kind || ' confirmed', v_finding.decided_by, v_look.request_id,
+      VALUES (p_store, v_finding.key, 'unlinked', v_act || ' confirmed', v_finding.decided_by, v_look.request_id,
               jsonb_strip_nulls(jsonb_build_object('finding', v_finding.id, 'reason', v_finding.reason)));
     END IF;
     UPDATE objectlink.finding f
     SET delete_at = NULL,
         status = CASE WHEN v_taken OR v_look.sighting = 'absent' THEN 'resolved' WHEN v_look.sighting = 'other' THEN 'suspected' ELSE f.status END,
         resolved_at = CASE WHEN v_taken OR v_look.sighting = 'absent' THEN clock_timestamp() END,
-        resolution = CASE WHEN v_taken THEN format('deletion confirmed by %s', f.decided_by)
+        resolution = CASE WHEN v_taken THEN format(CASE v_act WHEN 'quarantine' THEN 'moved to quarantine by %s' ELSE 'deletion confirmed by %s' END, f.decided_by)
                           WHEN v_look.sighting = 'absent' THEN 'the store no longer had it'
                           WHEN v_look.sighting = 'other' THEN 'not deleted: the store has something else under the key by now'
                           ELSE 'not deleted: the key is known, or being deleted, by now' END

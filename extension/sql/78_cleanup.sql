@@ -30,9 +30,9 @@ BEGIN
   ELSIF NOT kinds <@ v_kinds THEN
     RAISE EXCEPTION 'invalid kinds: %', kinds USING ERRCODE = 'invalid_parameter_value',
       HINT = format('Valid kinds are %s.', array_to_string(v_kinds, ', '));
-  ELSIF orphans NOT IN ('delete', 'leave') THEN
+  ELSIF orphans NOT IN ('delete', 'quarantine', 'leave') THEN
     RAISE EXCEPTION 'invalid value for orphans: "%"', orphans USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Valid values are delete, leave.';
+      HINT = 'Valid values are delete, quarantine, leave.';
   ELSIF at_most NOT BETWEEN 1 AND 1000000 OR at_most_share NOT BETWEEN 1 AND 100 THEN
     RAISE EXCEPTION 'invalid at_most or at_most_share: %, %', at_most, at_most_share USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'at_most must be between 1 and 1000000, at_most_share between 1 and 100 percent.';
@@ -57,6 +57,8 @@ BEGIN
         SELECT f.id FROM objectlink.finding f
         WHERE f.store_id = v_store.id AND f.status = 'open' AND f.kind = v_kind.kind AND starts_with(f.key, coalesce(prefix, ''))
           AND v_kind.action IS NOT NULL AND v_stale IS NULL AND f.delete_at IS NULL
+          AND (v_kind.action <> 'quarantine' OR objectlink.can_be_quarantined(f) AND NOT EXISTS (
+                 SELECT FROM objectlink.quarantine q WHERE q.finding_id = f.id AND q.state IN ('copying', 'copied')))
           AND (v_kind.action = 'repair' OR coalesce(f.evidence ->> 'etag', '') <> '')
           -- What somebody has brought back is decided about one by one.
           AND (f.kind <> 'undeleted' OR (f.evidence ->> 'survived')::boolean)
@@ -97,4 +99,4 @@ BEGIN
     END LOOP;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.cleanup(name, boolean, text[], text, text, interval, int, int, text) IS 'does away with the open findings of a store (NULL: of each), or only says what it would do, which is the default: orphans and undeleted objects are deleted, unregistered and unreferenced ones repaired, each as by resolve()';
+COMMENT ON FUNCTION objectlink.cleanup(name, boolean, text[], text, text, interval, int, int, text) IS 'does away with the open findings of a store (NULL: of each), or only says what it would do, which is the default: orphans (or moved to quarantine) and undeleted objects are deleted, unregistered and unreferenced ones repaired, each as by resolve()';

@@ -165,6 +165,7 @@ FROM (SELECT * FROM objectlink.problem_no_daemon
       UNION ALL SELECT * FROM objectlink.problem_finding
       UNION ALL SELECT * FROM objectlink.problem_run
       UNION ALL SELECT * FROM objectlink.problem_scrub
+      UNION ALL SELECT * FROM objectlink.problem_quarantine
       UNION ALL SELECT * FROM objectlink.problem_dead_letter
       UNION ALL SELECT * FROM objectlink.problem_object
       UNION ALL SELECT * FROM objectlink.problem_stuck

@@ -14,7 +14,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'collect_run', 'collection_token', 'collect_page', 'collected_page',
       'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
       'next_scrub', 'conclude_scrub',
-      'deletions_to_confirm', 'confirm_deletions']
+      'deletions_to_confirm', 'confirm_deletions', 'quarantine_work', 'issue_copies', 'settle_quarantine']
     WHEN 'admin' THEN ARRAY[
       'inventory_column',
       'check_soft_delete', 'check_soft_delete_column', 'create_keep_trigger', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
@@ -23,7 +23,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',
-      'resolve', 'resolve_all', 'verify_data_consistency', 'cleanup',
+      'resolve', 'resolve_all', 'verify_data_consistency', 'cleanup', 'release_quarantine', 'purge_quarantine',
       'complete_keep_triggers', 'restore_rows',
       'retry_dead_letters', 'discard_dead_letters', 'set_event_retention', 'purge_events']
     WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
@@ -46,6 +46,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'compensate_upload', 'note_row_failure',
       'ring_daemon', 'repair_share_from', 'repair_lets_pass', 'ask_again', 'mark_for_deletion', 'repair_page', 'actions_of',
       'deletions_to_confirm_max', 'refused_looks_max', 'refused_look_pause', 'note_refused_look', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
+      'quarantine_bytes_max', 'quarantine_attempts_max', 'quarantine_steps_max', 'quarantine_finding', 'can_be_quarantined', 'note_quarantine',
+      'end_quarantine', 'follow_original', 'release_waits', 'settle_copying', 'settle_releasing', 'settle_ending',
       'keep_row_trigger', 'keep_row', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'first_samples', 'inventory_page',
@@ -117,4 +119,4 @@ GRANT USAGE ON SCHEMA objectlink TO PUBLIC;
 GRANT SELECT ON objectlink.objects, objectlink.consistency, objectlink.outbox_backlog, objectlink.events,
   objectlink.workers, objectlink.attachments, objectlink.server, objectlink.erasures, objectlink.store_capabilities, objectlink.markers,
   objectlink.deletions, objectlink.deletions_by_store, objectlink.runs, objectlink.reconcile_progress, objectlink.scrub_progress, objectlink.inventories, objectlink.findings,
-  objectlink.dead_letters, objectlink.failures_by_cause, objectlink.waiting, objectlink.stuck TO PUBLIC;
+  objectlink.dead_letters, objectlink.failures_by_cause, objectlink.waiting, objectlink.stuck, objectlink.quarantined TO PUBLIC;

@@ -136,7 +136,8 @@ const std::map<std::string, Operation> operations = {
       }}},
     {"copy_object",
      {[](auto& builder, auto& signing, auto& line) {
-        return builder.copy_object(signing, std::string(line.at("from")), std::string(line.at("key")));
+        return builder.copy_object(signing,
+                                   {.from_key = std::string(line.at("from")), .to_key = std::string(line.at("key"))});
       },
       [](auto& reply, auto&) { return shown(parse_copy_object(reply), show_put); }}},
     {"create_multipart_upload",

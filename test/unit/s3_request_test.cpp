@@ -264,7 +264,13 @@ TEST_F(S3Request, BucketRequestsAndCopies) {
   EXPECT_EQ(builder_.head_bucket(signing_).url, "http://127.0.0.1:9000/docs/");
   EXPECT_EQ(builder_.head_bucket(signing_).method, "HEAD");
   EXPECT_THAT(builder_.get_bucket_versioning(signing_).url, testing::EndsWith("/docs/?versioning="));
-  EXPECT_EQ(header(builder_.copy_object(signing_, "a b/?", "c"), "x-amz-copy-source"), "/docs/a%20b/%3F");
+  EXPECT_EQ(header(builder_.copy_object(signing_, {.from_key = "a b/?", .to_key = "c"}), "x-amz-copy-source"),
+            "/docs/a%20b/%3F");
+  EXPECT_EQ(header(builder_.copy_object(signing_, {.from_key = "a", .to_key = "c"}), "if-none-match"), "(none)");
+  const auto careful = builder_.copy_object(
+      signing_, {.from_key = "a", .to_key = "c", .if_source_match = "\"e\"", .if_none_match = true});
+  EXPECT_EQ(header(careful, "x-amz-copy-source-if-match"), "\"e\"");
+  EXPECT_EQ(header(careful, "if-none-match"), "*");
   EXPECT_THAT(builder_.list_multipart_uploads(signing_, "p/", "k", "u").url,
               testing::EndsWith("/docs/?key-marker=k&prefix=p%2F&upload-id-marker=u&uploads="));
 }

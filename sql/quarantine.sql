@@ -1,0 +1,98 @@
+-- Goal: quarantine refuses what it cannot move, goes step by step, and waits for whatever its key waits for.
+-- Method: one session plays user and daemon; what the store would answer is written down.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set ECHO none
+\set include :abs_srcdir '/sql/include/daemon.sql'
+\i :include
+\set ECHO all
+SELECT daemon.start();
+CREATE FUNCTION daemon.found(p_key text, p_kind text DEFAULT 'orphan', p_status text DEFAULT 'open', p_size bigint DEFAULT 7) RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)
+  VALUES (daemon.store_id('docs'), p_key, p_kind, p_status, 1, 1, jsonb_build_object('size', p_size, 'etag', '"e"')) RETURNING id $$;
+CREATE FUNCTION daemon.quarantine_work() RETURNS TABLE (id bigint, step text, key text, copy text) LANGUAGE sql AS $$
+  UPDATE objectlink.quarantine SET due_at = '-infinity' WHERE due_at IS NOT NULL AND due_at < clock_timestamp() + interval '1 minute';
+  SELECT w.id, w.step, w.key, regexp_replace(w.copy_key, '[0-9a-f]{8}-[0-9a-f-]{27}', 'uuid') FROM objectlink.quarantine_work(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) w $$;
+CREATE FUNCTION daemon.quarantine_settle(p_id bigint, p_step text, p_outcome text, p_more jsonb DEFAULT '{}') RETURNS int LANGUAGE sql AS $$
+  SELECT objectlink.settle_quarantine(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')),
+    json_build_array(jsonb_build_object('id', p_id, 'step', p_step, 'outcome', p_outcome, 'etag', 'c') || p_more)) $$;
+CREATE FUNCTION daemon.looked(p_sighting text) RETURNS int LANGUAGE sql AS $$
+  SELECT objectlink.confirm_deletions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')),
+    (SELECT json_agg(json_build_object('id', d.id, 'sighting', p_sighting, 'size', d.size, 'etag', d.etag))
+     FROM objectlink.deletions_to_confirm(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) d)) $$;
+\set quarantined 'SELECT id, key, state, ending, due_at IS NULL AS rests, attempts, last_error FROM objectlink.quarantine ORDER BY id;'
+-- Refused
+SELECT daemon.found('seen once', 'orphan', 'suspected'), daemon.found('large', p_size => 5368709121), daemon.found('lost', 'missing'), daemon.found('back', 'undeleted');
+SELECT daemon.refused($$SELECT objectlink.resolve(1, 'quarantine')$$);
+SELECT daemon.refused($$SELECT objectlink.resolve(2, 'quarantine')$$);
+SELECT daemon.refused($$SELECT objectlink.resolve(3, 'quarantine')$$);
+SELECT daemon.refused($$SELECT objectlink.resolve(4, 'quarantine')$$);
+SELECT daemon.refused($$SELECT objectlink.resolve(2, 'restore')$$);
+SELECT daemon.refused($$SELECT objectlink.release_quarantine(NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.release_quarantine(4711)$$);
+SELECT daemon.refused($$SELECT objectlink.release_quarantine(1, repeat('x', 201))$$);
+SELECT daemon.refused($$SELECT objectlink.purge_quarantine(NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.purge_quarantine('-1 s')$$);
+SELECT daemon.refused($$SELECT objectlink.purge_quarantine('0', prefix => 'a')$$);
+SELECT daemon.refused($$SELECT objectlink.purge_quarantine('0', 'nowhere')$$);
+SELECT daemon.refused($$SELECT objectlink.purge_quarantine('0', at_most => 0)$$);
+:quarantined
+-- Moved: the copy first; a second call changes nothing; a key without room for its place
+SELECT objectlink.resolve(daemon.found('a/b'), 'quarantine'), objectlink.resolve(daemon.found(repeat('k', 1000)), 'quarantine');
+SELECT objectlink.resolve(5, 'quarantine');
+SELECT step, left(key, 3), copy FROM daemon.quarantine_work() ORDER BY id;
+SELECT daemon.refused($$SELECT objectlink.release_quarantine(1)$$);
+-- The store does not answer; refuses; then it is proved. Each outcome counts once
+SELECT daemon.quarantine_settle(1, 'copy', 'retry', '{"unknown": true, "message": "no reply"}'), daemon.quarantine_settle(2, 'copy', 'refused', '{"message": "no"}');
+SELECT state, attempts, unknown_until > now() AS may_arrive, last_error FROM objectlink.quarantine ORDER BY id;
+SELECT daemon.quarantine_settle(1, 'copy', 'done'), daemon.quarantine_settle(1, 'copy', 'done'), daemon.quarantine_settle(1, 'remove', 'done');
+-- Refused for good: it stays, and says why. Its copy may have come all the same, and goes
+UPDATE objectlink.quarantine SET attempts = 9 WHERE id = 2;
+SELECT daemon.quarantine_settle(2, 'copy', 'refused', '{"message": "no"}');
+SELECT status, resolution, delete_at FROM objectlink.finding WHERE id = 6;
+SELECT id, step FROM daemon.quarantine_work();
+SELECT daemon.refused($$SELECT objectlink.issue_copies(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{2}')$$);
+SELECT daemon.claim();
+SELECT objectlink.issue_copies(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), '{1,2}');
+SELECT daemon.quarantine_settle(2, 'remove', 'done', '{"proof": "HEAD 404"}');
+:quarantined
+-- The original goes by the way of every deletion; held while it is held
+SELECT daemon.looked('same');
+SELECT held FROM objectlink.hold_deletions('docs');
+SELECT daemon.quarantine_work();
+:quarantined
+SELECT released FROM objectlink.release_deletions('docs');
+SELECT daemon.condemn(), daemon.issue();
+SELECT daemon.settle('a/b', 'gone', '{"proof": "HEAD 404"}');
+SELECT daemon.quarantine_work();
+:quarantined
+SELECT act, proof FROM objectlink.erasures;
+-- Back: not while a request to delete its key may still arrive, or while it is handed over anew
+INSERT INTO objectlink.condemned (ref, release_after) VALUES ('s3://docs/a/b', 'infinity');
+SELECT objectlink.resolve(5, 'restore', 'a mistake');
+SELECT daemon.quarantine_work();
+:quarantined
+DELETE FROM objectlink.condemned;
+UPDATE objectlink.quarantine SET due_at = now();
+SELECT id, step FROM daemon.quarantine_work();
+SELECT daemon.quarantine_settle(1, 'restore', 'other');
+:quarantined
+SELECT objectlink.release_quarantine(1);
+SELECT daemon.quarantine_settle(1, 'restore', 'done');
+:quarantined
+-- What a fenced store has stays as it is
+UPDATE objectlink.marker SET fence = 'behind', fenced_at = now(), lease_until = NULL;
+SELECT daemon.quarantine_work();
+UPDATE objectlink.marker SET fence = NULL, fenced_at = NULL;
+SELECT id, step FROM daemon.quarantine_work();
+SELECT daemon.quarantine_settle(1, 'remove', 'done');
+-- Replaced, or gone, after it was copied: the copy may be all there is
+SELECT objectlink.resolve(daemon.found('c'), 'quarantine');
+SELECT daemon.quarantine_settle(4, 'copy', 'done'), daemon.looked('other'), daemon.quarantine_work();
+:quarantined
+-- Purged: with a record
+SELECT * FROM objectlink.purge_quarantine('0', dry_run => false, reason => 'old');
+SELECT daemon.quarantine_settle(4, 'remove', 'done', '{"proof": "HEAD 404"}');
+SELECT regexp_replace(key, '[0-9a-f]{8}-[0-9a-f-]{27}', 'uuid') AS key, act, proof FROM objectlink.erasures ORDER BY id;
+SELECT count(*) FROM objectlink.quarantine;
+SELECT key, cause, detail ->> 'why' AS why FROM objectlink.events WHERE cause LIKE '%quarantine%' AND key <> repeat('k', 1000) ORDER BY id;
+CALL daemon.finish();
