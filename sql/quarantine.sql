@@ -89,10 +89,29 @@ SELECT daemon.quarantine_settle(1, 'remove', 'done');
 SELECT objectlink.resolve(daemon.found('c'), 'quarantine');
 SELECT daemon.quarantine_settle(4, 'copy', 'done'), daemon.looked('other'), daemon.quarantine_work();
 :quarantined
+-- Linked meanwhile: only when it is proved to be there the copy is not needed
+CREATE TABLE document (file objectlink.storage_ref);
+SELECT objectlink.attach('document', 'file') > 0, daemon.walk();
+SELECT objectlink.resolve(daemon.found('d'), 'quarantine'), objectlink.resolve(daemon.found('e'), 'quarantine'), objectlink.resolve(daemon.found('f'), 'quarantine');
+SELECT daemon.quarantine_settle(5, 'copy', 'done'), daemon.quarantine_settle(6, 'copy', 'done'), daemon.quarantine_settle(7, 'copy', 'done');
+INSERT INTO document VALUES ('s3://docs/d'), ('s3://docs/e');
+SELECT daemon.apply(), daemon.looked('same'), daemon.quarantine_work();
+:quarantined
+SELECT daemon.settle('d', 'stored', '{"size": 7}'), daemon.settle('e', 'failed', '{"error_code": "NoSuchKey"}');
+-- or after the original was deleted: the copy is all there is, whatever becomes of the link
+SELECT daemon.condemn(), daemon.issue();
+SELECT daemon.settle('f', 'gone', '{"proof": "HEAD 404"}');
+INSERT INTO document VALUES ('s3://docs/f');
+SELECT daemon.apply(), daemon.settle('f', 'stored', '{"size": 7}');
+SELECT daemon.quarantine_work();
+:quarantined
+DELETE FROM objectlink.quarantine WHERE id > 4;
 -- Purged: with a record
 SELECT * FROM objectlink.purge_quarantine('0', dry_run => false, reason => 'old');
 SELECT daemon.quarantine_settle(4, 'remove', 'done', '{"proof": "HEAD 404"}');
 SELECT regexp_replace(key, '[0-9a-f]{8}-[0-9a-f-]{27}', 'uuid') AS key, act, proof FROM objectlink.erasures ORDER BY id;
 SELECT count(*) FROM objectlink.quarantine;
 SELECT key, cause, detail ->> 'why' AS why FROM objectlink.events WHERE cause LIKE '%quarantine%' AND key <> repeat('k', 1000) ORDER BY id;
+SET client_min_messages = warning;
+DROP TABLE document;
 CALL daemon.finish();

@@ -65,13 +65,18 @@ BEGIN
     UPDATE objectlink.quarantine q SET last_error = v_waits,
         due_at = clock_timestamp() + least(interval '10 minutes', greatest(interval '200 ms', (clock_timestamp() - q.since) / 10))
     WHERE q.id = p_entry.id;
-  ELSIF v_object.state IS NOT NULL THEN
-    -- Linked, or handed over, meanwhile: it stays where it is.
-    PERFORM objectlink.end_quarantine(p_entry.id, 'not needed');
+  -- Before all else: what a row that links the key since then is shown, or not, says nothing of what was deleted.
   ELSIF EXISTS (SELECT FROM objectlink.erasure x WHERE x.at >= p_entry.since AND x.store_id = p_entry.store_id AND x.key = p_entry.key AND x.act = 'quarantine') THEN
     UPDATE objectlink.quarantine q SET state = 'held', since = clock_timestamp(), due_at = NULL, last_error = NULL WHERE q.id = p_entry.id;
     PERFORM objectlink.note_quarantine(p_entry, 'quarantined');
-  ELSIF v_finding.status = 'open' THEN
+  ELSIF v_object.state = 'stored' THEN
+    -- Linked meanwhile, and proved to be there: it stays where it is.
+    PERFORM objectlink.end_quarantine(p_entry.id, 'not needed');
+  ELSIF v_object.state IN ('reserved', 'pending') THEN
+    UPDATE objectlink.quarantine q SET last_error = 'a row links it, and it is not proved yet that it is there',
+        due_at = clock_timestamp() + least(interval '10 minutes', greatest(interval '200 ms', (clock_timestamp() - q.since) / 10))
+    WHERE q.id = p_entry.id;
+  ELSIF v_finding.status = 'open' AND v_object.state IS NULL THEN
     -- Its deletion was not confirmed: the key was known, or condemned.
     PERFORM objectlink.end_quarantine(p_entry.id, 'not needed');
   ELSE
