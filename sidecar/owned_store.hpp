@@ -81,6 +81,8 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   }
   // What is due cannot be done now: paused, fenced, or not to be claimed.
   bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
+  // A pause that this daemon has not tried yet: what is due is worth a probe.
+  bool is_untried() const { return health_.is_untried() && !ownership_.is_fenced() && ownership_.refusal().empty(); }
   bool is_braked() const { return brake_reason_.has_value(); }
 
   // Begins nothing any more, whatever the mood.

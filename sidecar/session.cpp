@@ -74,7 +74,7 @@ int Session::run() {
       continue;
     }
     if (stopping && (is_quiet() || now >= stop_.deadline())) break;
-    done = context_.config.once && nothing_due_ && is_quiet() && !rows_due_before(now + soon);
+    done = context_.config.once && nothing_due_ && is_quiet() && !rows_due_before(now + soon) && !probe_is_due();
     if (!done) wait(now);
   }
   const bool quiet = is_quiet();
@@ -111,6 +111,18 @@ bool Session::turn(Time now, bool stopping) {
 bool Session::rows_due_before(Time time) const {
   const auto next = row_writer_ ? row_writer_->next_turn() : std::nullopt;
   return next && *next <= time;
+}
+
+// Of a store that the daemon before has left paused, what is due soon finds out whether that is over.
+bool Session::probe_is_due() {
+  std::vector<std::int64_t> ids;
+  for (const auto& [id, store] : stores_) {
+    if (store->is_untried()) ids.push_back(id);
+  }
+  if (ids.empty()) return false;
+  const auto due = context_.database.query("SELECT due_in_ms FROM objectlink.look($1::int[], '(0,0)')", int_array(ids))
+                       .optional_integer(0, 0);
+  return due && *due <= soon.count();
 }
 
 bool Session::is_quiet() const {

@@ -51,6 +51,7 @@ class Session {
   void wait(Time now);
   std::optional<std::chrono::milliseconds> look(Time now);
   bool rows_due_before(Time time) const;
+  bool probe_is_due();
   bool is_quiet() const;
   void release_all();
 

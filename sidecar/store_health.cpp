@@ -22,11 +22,13 @@ bool StoreHealth::succeeded() {
   failures_ = 0;
   pauses_ = 0;
   probing_ = false;
+  untried_ = false;
   return std::exchange(paused_until_, std::nullopt).has_value();
 }
 
 bool StoreHealth::failed(const S3Error& error, Time now) {
   if (error.code == not_sent_in_time) return false;  // our own lease ran out: says nothing of the store
+  untried_ = false;
   failures_ = std::min(failures_ + 1, 1'000'000u);
   if (failures_ < failures_until_pause(error) && !paused_until_) return false;
   if (paused_until_ && !probing_) return false;

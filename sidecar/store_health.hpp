@@ -36,7 +36,12 @@ class StoreHealth {
   }
 
   // As the daemon before this one has left it: nothing but a probe is allowed at first.
-  void begin_paused(Time now) { paused_until_ = now; }
+  void begin_paused(Time now) {
+    paused_until_ = now;
+    untried_ = true;
+  }
+  // Paused by the one before, and nobody has asked since whether that is over.
+  bool is_untried() const { return untried_; }
 
   bool is_paused() const { return paused_until_.has_value(); }
   // A circuit breaker: open while paused, half open while one request finds out whether that is over.
@@ -55,6 +60,7 @@ class StoreHealth {
   unsigned pauses_ = 0;    // in a row
   std::optional<Time> paused_until_;
   bool probing_ = false;  // paused, and what was sent before has ended
+  bool untried_ = false;
 };
 
 }  // namespace objectlink

@@ -54,6 +54,19 @@ TEST_F(StoreHealthTest, AtFirstTheStoreIsWell) {
   EXPECT_FALSE(health_.succeeded());
 }
 
+TEST_F(StoreHealthTest, APauseThatWasTakenOverIsUntriedUntilSomethingCameOfAProbe) {
+  EXPECT_FALSE(health_.is_untried());
+  health_.begin_paused(now_);
+  EXPECT_TRUE(health_.is_untried());
+  EXPECT_EQ(health_.allowance(now_, 0, 7), 1u);
+  EXPECT_TRUE(health_.is_untried()) << "it is under way";
+  health_.failed(unreachable, now_);
+  EXPECT_FALSE(health_.is_untried());
+  health_.begin_paused(now_);
+  EXPECT_TRUE(health_.succeeded());
+  EXPECT_FALSE(health_.is_untried());
+}
+
 TEST_F(StoreHealthTest, AStoreThatCannotBeReachedIsPausedAtOnce) {
   EXPECT_TRUE(health_.failed(unreachable, now_));
   EXPECT_TRUE(health_.is_paused());
