@@ -87,7 +87,8 @@ NullableDatum text_or_null(const char* text) {
 }
 
 void keep(const TriggerData& fired, const LinkArguments* arguments, std::optional<Datum> ref) {
-  const std::array<NullableDatum, 7> values = {
+  constexpr std::size_t count = 7;
+  const std::array<NullableDatum, count> values = {
       NullableDatum{Int32GetDatum(pg_strtoint32(fired.tg_trigger->tgargs[0])), false},
       NullableDatum{ObjectIdGetDatum(RelationGetRelid(fired.tg_relation)), false},
       text_or_null(arguments == nullptr ? nullptr : arguments->column),
@@ -97,9 +98,9 @@ void keep(const TriggerData& fired, const LinkArguments* arguments, std::optiona
       NullableDatum{BoolGetDatum(TRIGGER_FIRED_BY_UPDATE(fired.tg_event)), false}};
   FmgrInfo function;
   fmgr_info(keep_row_function(), &function);
-  LOCAL_FCINFO(call, values.size());
-  InitFunctionCallInfoData(*call, &function, static_cast<short>(values.size()), InvalidOid, nullptr, nullptr);
-  for (std::size_t i = 0; i < values.size(); ++i) call->args[i] = values[i];
+  LOCAL_FCINFO(call, count);
+  InitFunctionCallInfoData(*call, &function, static_cast<short>(count), InvalidOid, nullptr, nullptr);
+  for (std::size_t i = 0; i < count; ++i) call->args[i] = values[i];
   FunctionCallInvoke(call);
 }
 

@@ -46,9 +46,8 @@ void CollectedListing::list(Time now) {
 }
 
 CollectedListing::Outcome CollectedListing::failed(Database& database, Time now, const S3Error& error) {
-  const S3Error failure = error;
-  page_.reset();
-  const auto again = tries_.failed(errand_, database, *run_, token_, failure, now);
+  const auto page = std::exchange(page_, nullptr);  // the error may be its
+  const auto again = tries_.failed(errand_, database, *run_, token_, error, now);
   if (!again) return Outcome::over;
   not_before_ = *again;
   return Outcome::progress;

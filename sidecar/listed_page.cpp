@@ -46,7 +46,8 @@ std::optional<S3Error> find_flaw(const ListPage& page, std::string_view prefix, 
   return find_foreign(page, prefix);
 }
 
-ListedPage to_listed_page(ListPage&& listing, const HttpReply& reply) {
+// Moves the keys out of the listing.
+ListedPage to_listed_page(ListPage& listing, const HttpReply& reply) {
   ListedPage page;
   page.last = !listing.truncated;
   page.keys.reserve(listing.objects.size());
@@ -86,7 +87,7 @@ S3Result<ListedPage> read_listed_page(const HttpReply& reply, std::string_view p
   if (!parsed.ok()) return parsed.error();
   ListPage& listing = parsed.value();
   if (auto found = find_flaw(listing, prefix, after)) return *found;
-  ListedPage page = to_listed_page(std::move(listing), reply);
+  ListedPage page = to_listed_page(listing, reply);
   if (page.last) return page;
   // The next page has to begin behind a key that the database can hold.
   if (page.keys.empty())
@@ -99,9 +100,8 @@ S3Result<ListedPage> read_page_in_any_order(const HttpReply& reply, std::string_
   auto parsed = parse_list_objects_v2(reply);
   if (!parsed.ok()) return parsed.error();
   if (auto found = find_foreign(parsed.value(), prefix)) return *found;
-  const std::string token = parsed.value().next_token;
-  ListedPage page = to_listed_page(std::move(parsed.value()), reply);
-  page.next_token = token;
+  ListedPage page = to_listed_page(parsed.value(), reply);
+  page.next_token = parsed.value().next_token;
   return page;
 }
 

@@ -85,7 +85,8 @@ bool Scrub::load(Database& database, Time now) {
                              : milliseconds{look_interval});
     return false;
   }
-  Batch& batch = batch_.emplace();
+  batch_ = Batch{};
+  Batch& batch = *batch_;
   batch.round = rows.integer(0, 0);
   batch.after = rows.string(0, 1);
   if (!rows.is_null(0, 2)) batch.reached = rows.string(0, 2);
