@@ -8,52 +8,39 @@
 
 namespace objectlink {
 
-namespace {
+namespace {}  // namespace
 
-constexpr std::chrono::seconds look_interval{1};   // while the store is busy anyway
-constexpr std::chrono::seconds retry_interval{5};  // after looks that told nothing
+bool ConfirmedDeletion::look_for_one(Time now) { return !is_active() && pace_.look_now(now); }
 
-}  // namespace
-
-bool ConfirmedDeletion::look_for_one(Time now) {
-  if (is_active() || now < last_look_ + look_interval || (next_look_ != Time::max() && next_look_ > now)) return false;
-  next_look_ = {};
-  return true;
-}
-
-void ConfirmedDeletion::keep_looking(Time now) {
-  if (next_look_ == Time::max()) next_look_ = std::max(now, last_look_ + look_interval);
-}
+void ConfirmedDeletion::keep_looking(Time now) { pace_.keep_looking(now); }
 
 void ConfirmedDeletion::drop() {
   batch_.reset();
-  next_look_ = {};
+  pace_.look_at_once();
 }
 
 std::optional<ConfirmedDeletion::Time> ConfirmedDeletion::next_turn() const {
   if (batch_) return batch_->under_way == 0 ? std::optional(Time{}) : std::nullopt;
-  if (next_look_ == Time::max() || last_look_ == Time{}) return std::nullopt;
-  return next_look_;
+  return pace_.next();
 }
 
 bool ConfirmedDeletion::turn(Database& database, Time now, bool may_ask) {
   if (batch_ && batch_->under_way > 0) return false;
   try {
-    if (!batch_) return may_ask && now >= next_look_ && load(database, now);
+    if (!batch_) return may_ask && pace_.is_due(now) && load(database, now);
     hand_over(database, now);
     return true;
   } catch (const DatabaseError& error) {
     // Somebody's open transaction is in the way: it is looked at anew.
     if (!is_passing(error)) throw;
     batch_.reset();
-    next_look_ = now + retry_interval;
+    pace_.try_again(now);
     return false;
   }
 }
 
 bool ConfirmedDeletion::load(Database& database, Time now) {
-  last_look_ = now;
-  next_look_ = Time::max();
+  pace_.looked(now);
   const Rows rows =
       database.query("SELECT id, key, size, etag FROM objectlink.deletions_to_confirm($1, $2)", store_, epoch_);
   if (rows.empty()) return false;
@@ -114,7 +101,10 @@ void ConfirmedDeletion::hand_over(Database& database, Time now) {
     looks.push_back(std::move(item));
   }
   batch_.reset();
-  next_look_ = all ? Time{} : now + retry_interval;  // there may be more
+  if (all)
+    pace_.look_at_once();  // there may be more
+  else
+    pace_.try_again(now);
   if (!looks.empty())
     database.query("SELECT objectlink.confirm_deletions($1, $2, $3::json)", store_, epoch_,
                    looks.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -12,6 +12,7 @@
 
 #include "database.hpp"
 #include "errand.hpp"
+#include "look_pace.hpp"
 #include "sighting.hpp"
 
 namespace objectlink {
@@ -57,8 +58,7 @@ class ConfirmedDeletion {
   const int store_;
   const std::int64_t epoch_;
   std::shared_ptr<Batch> batch_;
-  Time next_look_{};
-  Time last_look_{};
+  LookPace pace_;
 };
 
 }  // namespace objectlink

@@ -13,9 +13,6 @@ namespace objectlink {
 
 namespace {
 
-constexpr std::chrono::seconds look_interval{1};   // while the store is busy anyway
-constexpr std::chrono::seconds retry_interval{5};  // after a transaction of somebody else's was in the way
-
 // Does what lies there hold what was copied? By the ETag of the original, or by that which the store gave the copy, where
 // the original's is no digest of its content and so not that of a copy; by a digest otherwise.
 bool is_copy(const ProvedContent& of, const HeadReply& head, const std::string& copied_etag) {
@@ -37,31 +34,24 @@ const char* Quarantine::to_string(Outcome outcome) {
   return "retry";
 }
 
-bool Quarantine::look_for_step(Time now) {
-  if (is_active() || now < last_look_ + look_interval || (next_look_ != Time::max() && next_look_ > now)) return false;
-  next_look_ = {};
-  return true;
-}
+bool Quarantine::look_for_step(Time now) { return !is_active() && pace_.look_now(now); }
 
-void Quarantine::keep_looking(Time now) {
-  if (next_look_ == Time::max()) next_look_ = std::max(now, last_look_ + look_interval);
-}
+void Quarantine::keep_looking(Time now) { pace_.keep_looking(now); }
 
 void Quarantine::drop() {
   batch_.reset();
-  next_look_ = {};
+  pace_.look_at_once();
 }
 
 std::optional<Quarantine::Time> Quarantine::next_turn() const {
   if (batch_) return batch_->under_way == 0 && batch_->to_remove.empty() ? std::optional(Time{}) : std::nullopt;
-  if (next_look_ == Time::max() || last_look_ == Time{}) return std::nullopt;
-  return next_look_;
+  return pace_.next();
 }
 
 bool Quarantine::turn(Database& database, Time now, bool may_ask, bool may_delete) {
   if (batch_ && batch_->under_way > 0) return false;
   try {
-    if (!batch_) return may_ask && now >= next_look_ && load(database, now);
+    if (!batch_) return may_ask && pace_.is_due(now) && load(database, now);
     if (!batch_->to_remove.empty()) {
       if (!may_ask || !may_delete) return false;
       remove(database);
@@ -73,14 +63,13 @@ bool Quarantine::turn(Database& database, Time now, bool may_ask, bool may_delet
     // Somebody's open transaction is in the way: what was done is found again by a look.
     if (!is_passing(error)) throw;
     batch_.reset();
-    next_look_ = now + retry_interval;
+    pace_.try_again(now);
     return false;
   }
 }
 
 bool Quarantine::load(Database& database, Time now) {
-  last_look_ = now;
-  next_look_ = Time::max();
+  pace_.looked(now);
   const Rows rows = database.query(
       "SELECT id, step, key, copy_key, size, etag, copy_etag, copy_version FROM objectlink.quarantine_work($1, $2)",
       store_, epoch_);
@@ -245,7 +234,10 @@ void Quarantine::hand_over(Database& database, Time now) {
                        {"unknown", step.unknown}});
   }
   batch_.reset();
-  next_look_ = all ? Time{} : now + retry_interval;  // there may be more
+  if (all)
+    pace_.look_at_once();  // there may be more
+  else
+    pace_.try_again(now);
   if (!results.empty())
     database.query("SELECT objectlink.settle_quarantine($1, $2, $3::json)", store_, epoch_,
                    results.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -13,6 +13,7 @@
 
 #include "database.hpp"
 #include "errand.hpp"
+#include "look_pace.hpp"
 #include "sighting.hpp"
 
 namespace objectlink {
@@ -108,8 +109,7 @@ class Quarantine {
   const std::int64_t epoch_;
   CopyErrand copies_;
   SharedBatch batch_;
-  Time next_look_{};
-  Time last_look_{};
+  LookPace pace_;
 };
 
 }  // namespace objectlink
