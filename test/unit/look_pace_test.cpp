@@ -29,7 +29,7 @@ TEST_F(LookPaceTest, ABusyStoreLooksByItself) {
   pace_.looked(now_);
   pace_.keep_looking(now_);
   EXPECT_EQ(pace_.next(), now_ + LookPace::interval);
-  pace_.keep_looking(now_ + 1ms);
+  pace_.keep_looking(now_ + 3s);
   EXPECT_EQ(pace_.next(), now_ + LookPace::interval) << "not put off by being asked again";
   pace_.looked(now_);
   pace_.keep_looking(now_ + 10s);
