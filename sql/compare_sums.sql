@@ -101,6 +101,15 @@ BEGIN;
 CREATE TABLE bare (file objectlink.storage_ref);
 SELECT daemon.sums(:all);
 ROLLBACK;
+-- A table that cannot be asked: nothing agrees, though it holds nothing
+BEGIN;
+CREATE ROLE objectlink_test_mute;
+CREATE TABLE mute (file objectlink.storage_ref);
+SELECT objectlink.attach('mute', 'file') > 0;
+ALTER TABLE mute OWNER TO objectlink_test_mute;
+REVOKE ALL ON mute FROM objectlink_test_mute;
+SELECT daemon.sums(:all);
+ROLLBACK;
 -- Not where the page begins; another owner; over
 SELECT daemon.sums(:all, p_after => 'a1'), daemon.sums(:all, p_range => 1);
 SELECT daemon.refused(format('SELECT objectlink.compare_sums(%s, 0, 1, 1, 1, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')', daemon.store_id('docs')));

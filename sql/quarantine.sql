@@ -112,6 +112,33 @@ SELECT daemon.quarantine_settle(4, 'remove', 'done', '{"proof": "HEAD 404"}');
 SELECT regexp_replace(key, '[0-9a-f]{8}-[0-9a-f-]{27}', 'uuid') AS key, act, proof FROM objectlink.erasures ORDER BY id;
 SELECT count(*) FROM objectlink.quarantine;
 SELECT key, cause, detail ->> 'why' AS why FROM objectlink.events WHERE cause LIKE '%quarantine%' AND key <> repeat('k', 1000) ORDER BY id;
+-- Decided otherwise while it was copied, or found to be other by then: nothing is deleted, and the copy goes
+TRUNCATE objectlink.quarantine, objectlink.finding RESTART IDENTITY;
+SELECT objectlink.resolve(daemon.found(k), 'quarantine') FROM unnest('{known,deleted,size,etag,same}'::text[]) k;
+SELECT objectlink.acknowledge(1);
+SELECT objectlink.resolve(2, 'delete');
+UPDATE objectlink.finding SET evidence = evidence || '{"size": 8}' WHERE id = 3;
+UPDATE objectlink.finding SET evidence = evidence || '{"etag": "f"}' WHERE id = 4;
+SELECT daemon.quarantine_settle(n, 'copy', 'done') FROM generate_series(1, 5) n;
+:quarantined
+SELECT key, status, delete_at IS NOT NULL AS goes FROM objectlink.finding ORDER BY id;
+-- A copy that may still arrive is not removed before it can: its reply was lost, or an owner that vanished was told to copy
+TRUNCATE objectlink.quarantine, objectlink.finding RESTART IDENTITY;
+SELECT objectlink.resolve(daemon.found(k), 'quarantine') FROM unnest('{lost,vanished,told}'::text[]) k;
+UPDATE objectlink.quarantine SET issued_epoch = 0 WHERE id = 2;
+SELECT id, step FROM daemon.quarantine_work() ORDER BY id;
+SELECT daemon.quarantine_settle(1, 'copy', 'retry', '{"unknown": true}');
+SELECT daemon.quarantine_settle(n, 'copy', 'other') FROM generate_series(1, 3) n;
+SELECT id, key, state, ending, due_at > clock_timestamp() + interval '1 minute' AS waits FROM objectlink.quarantine ORDER BY id;
+-- Purged: not while deletions of the store are held; no more than are meant
+UPDATE objectlink.quarantine SET state = 'held', ending = NULL, due_at = NULL;
+SELECT daemon.refused($$SELECT objectlink.purge_quarantine('0', dry_run => false, at_most => 2)$$);
+SELECT count(*) FROM objectlink.purge_quarantine('0', dry_run => false, at_most => 3);
+SELECT held FROM objectlink.hold_deletions('docs');
+SELECT daemon.quarantine_work();
+SELECT DISTINCT state, ending, last_error FROM objectlink.quarantine;
+SELECT released FROM objectlink.release_deletions('docs');
+SELECT id, step FROM daemon.quarantine_work() ORDER BY id;
 SET client_min_messages = warning;
 DROP TABLE document;
 CALL daemon.finish();
