@@ -109,7 +109,7 @@ SELECT daemon.settle('unknown-before', 'unknown', '{"message": "no reply"}');
 SELECT daemon.settle('unknown-before', 'failed', '{"counted": true, "message": "no"}');
 SELECT daemon.settle('other-epoch', 'failed', '{"counted": true, "message": "no"}');
 :condemned
-SELECT daemon.refused($$INSERT INTO document VALUES (9, 's3://docs/$$ || key || $$')$$) FROM objectlink.dead_letters;
+SELECT daemon.refused($$INSERT INTO document VALUES (9, 's3://docs/$$ || key || $$')$$) FROM (SELECT key FROM objectlink.dead_letters ORDER BY key OFFSET 0) d;
 UPDATE objectlink.condemned SET release_after = now();
 SELECT objectlink.release_condemned(daemon.epoch(0));
 SELECT key FROM objectlink.dead_letters ORDER BY key;

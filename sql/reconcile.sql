@@ -48,7 +48,7 @@ SELECT objectlink.reconcile_storage('images');
 SELECT objectlink.reconcile_storage();
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage()$$) LIMIT 1;
 :runs
-SELECT objectlink.cancel_run(id) FROM objectlink.runs WHERE state = 'queued';
+SELECT objectlink.cancel_run(id) FROM (SELECT id FROM objectlink.runs WHERE state = 'queued' ORDER BY id OFFSET 0) r;
 
 SELECT daemon.start(), daemon.walk();
 -- What the daemon does with a page: keys, each with its size and age; differences that need a look come back

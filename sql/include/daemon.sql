@@ -142,7 +142,7 @@ BEGIN
   PERFORM objectlink.purge_erasures('infinity');
   TRUNCATE objectlink.outbox, objectlink.object, objectlink.payload, objectlink.condemned, objectlink.event,
            objectlink.scan, objectlink.attachment, objectlink.owner, objectlink.worker, objectlink.store, objectlink.doorbell, objectlink.dropped_relation, objectlink.erasure_chain, objectlink.erasure_purged,
-           objectlink.capability, objectlink.marker, objectlink.run, objectlink.scrub, objectlink.inventory, objectlink.finding, objectlink.row_policy, objectlink.related_table, objectlink.row_work, objectlink.deleted_row RESTART IDENTITY;
+           objectlink.capability, objectlink.marker, objectlink.run, objectlink.scrub, objectlink.inventory, objectlink.finding, objectlink.quarantine, objectlink.collection, objectlink.collected_key, objectlink.run_range, objectlink.row_policy, objectlink.related_table, objectlink.row_work, objectlink.deleted_row RESTART IDENTITY;
   DROP SERVER docs CASCADE;
   DROP SCHEMA daemon CASCADE;
 END $$;
