@@ -72,3 +72,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     p_from, p_to, CASE WHEN p_from_itself THEN '>=' ELSE '>' END, coalesce(' AND ' || p_live, ''))
 $$;
 COMMENT ON FUNCTION objectlink.summing_query(oid, name, boolean, text, boolean, text, text) IS 'the query that sums up the keys that one column holds between two values';
+
+-- Each key between two values of the column once, by index, and no more than so many: however many rows share one, the limit is of keys.
+CREATE FUNCTION objectlink.reading_query(p_relid oid, p_column name, p_text boolean, p_from text, p_from_itself boolean, p_to text, p_live text, p_limit int) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format(
+    'SELECT array_agg(k.v::text ORDER BY k.v) FROM (SELECT %2$s AS v FROM %1$s AS t WHERE %2$s OPERATOR(pg_catalog.%6$s) %4$L::%3$s AND %2$s OPERATOR(pg_catalog.<=) %5$L::%3$s%7$s GROUP BY %2$s ORDER BY %2$s LIMIT %8$s) AS k',
+    p_relid::regclass,
+    CASE WHEN p_text THEN format('t.%I COLLATE "C"', p_column) ELSE format('t.%I', p_column) END,
+    CASE WHEN p_text THEN 'text' ELSE 'objectlink.storage_ref' END,
+    p_from, p_to, CASE WHEN p_from_itself THEN '>=' ELSE '>' END, coalesce(' AND ' || p_live, ''), p_limit)
+$$;
+COMMENT ON FUNCTION objectlink.reading_query(oid, name, boolean, text, boolean, text, text, int) IS 'the query that reads the keys that one column holds between two values, in their order';

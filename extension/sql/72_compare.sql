@@ -9,10 +9,11 @@ CREATE TYPE objectlink.known AS (key text, state text, since timestamptz, verifi
                                  error_class text);
 COMMENT ON TYPE objectlink.known IS 'what the registry has of one key';
 
-CREATE TYPE objectlink.compared AS (key text, listed boolean, size bigint, etag text, age interval, was objectlink.known, changed boolean);
+CREATE TYPE objectlink.compared AS (key text, listed boolean, size bigint, etag text, age interval, was objectlink.known, changed boolean, held_in text);
 COMMENT ON TYPE objectlink.compared IS 'one key as the listing and the registry have it';
 COMMENT ON COLUMN objectlink.compared.age IS 'since it was written, by the store''s own clock; NULL: unknown';
 COMMENT ON COLUMN objectlink.compared.changed IS 'what is listed is not what was proved';
+COMMENT ON COLUMN objectlink.compared.held_in IS 'a column whose rows hold it, as far as they were read';
 
 -- Quotes and the case of digits mean nothing.
 CREATE FUNCTION objectlink.same_content(p_size bigint, p_etag text, p_known_size bigint, p_known_etag text) RETURNS boolean
@@ -70,10 +71,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.survived_erasure(int, timestamptz) IS 'whether nothing has happened to a store since an erasure by which its objects may have been brought back';
 
--- What the registry and the listing have of the same range of keys, as far as one comparison goes. reached: up to where;
--- NULL: to the end.
+-- What the registry, the listing and the rows have of the same range of keys, as far as one comparison goes. reached: up to where;
+-- NULL: to the end. Also what was found to be unregistered: a column that cannot be read any more does not mend it.
 CREATE FUNCTION objectlink.pair_page(p_run objectlink.run, p_after text, p_up_to text, p_keys text[], p_sizes bigint[], p_etags text[], p_ages bigint[],
-                                     OUT pairs objectlink.compared[], OUT reached text)
+                                     OUT pairs objectlink.compared[], OUT reached text, OUT unread int)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
@@ -82,6 +83,8 @@ DECLARE
   v_known objectlink.known[];
   v_cut text;
   v_finding text;
+  v_held_keys text[];
+  v_held_in text[];
 BEGIN
   SELECT array_agg((k.key, k.state, k.since, k.verified_at, k.size, k.etag, k.attachment_id, k.error_class)::objectlink.known ORDER BY k.key) INTO v_known
     FROM (SELECT * FROM objectlink.object o WHERE o.store_id = p_run.store_id AND o.key > p_after AND o.key >= p_run.prefix
@@ -96,18 +99,29 @@ BEGIN
     v_finding := NULL;
   END IF;
   reached := least(p_up_to COLLATE "C", v_cut COLLATE "C", v_finding COLLATE "C");
-  SELECT array_agg((coalesce(k.key, l.key), l.key IS NOT NULL, l.size, l.etag, l.age_ms * interval '1 ms', k.was,
-                    l.key IS NOT NULL AND NOT objectlink.same_content(l.size, l.etag, (k.was).size, (k.was).etag))::objectlink.compared
-                   ORDER BY coalesce(k.key, l.key) COLLATE "C")
+  SELECT r.reached, r.keys, r.columns, r.unread INTO reached, v_held_keys, v_held_in, unread FROM objectlink.keys_of_rows(p_run, p_after, reached) r;
+  SELECT array_agg((coalesce(k.key, l.key, h.key), l.key IS NOT NULL, l.size, l.etag, l.age_ms * interval '1 ms', k.was,
+                    l.key IS NOT NULL AND NOT objectlink.same_content(l.size, l.etag, (k.was).size, (k.was).etag), h.held_in)::objectlink.compared
+                   ORDER BY coalesce(k.key, l.key, h.key) COLLATE "C")
     INTO pairs
     FROM (SELECT w.key COLLATE "C" AS key, w::objectlink.known AS was FROM unnest(v_known) w
           WHERE starts_with(w.key, p_run.prefix) AND (pair_page.reached IS NULL OR w.key COLLATE "C" <= pair_page.reached)) k
     FULL JOIN (SELECT p.key COLLATE "C" AS key, p.size, p.etag, p.age_ms FROM unnest(p_keys, p_sizes, p_etags, p_ages) AS p (key, size, etag, age_ms)
                WHERE objectlink.key_is_ours(v_prefix, p.key) AND (pair_page.reached IS NULL OR p.key COLLATE "C" <= pair_page.reached)) l
-      ON l.key = k.key;
+      ON l.key = k.key
+    FULL JOIN (SELECT r.key COLLATE "C" AS key, min(r.held_in) AS held_in
+               FROM (SELECT * FROM unnest(v_held_keys, v_held_in) AS w (key, held_in)
+                     UNION ALL
+                     SELECT f.key, NULL FROM objectlink.finding f
+                     WHERE f.store_id = p_run.store_id AND f.key > p_after AND f.key >= p_run.prefix AND starts_with(f.key, p_run.prefix)
+                       AND f.kind = 'unregistered' AND f.status <> 'resolved') r
+               -- What no reference can name is nobody's link.
+               WHERE octet_length(r.key) <= 1024 AND objectlink.key_is_ours(v_prefix, r.key) AND (pair_page.reached IS NULL OR r.key COLLATE "C" <= pair_page.reached)
+               GROUP BY r.key COLLATE "C") h
+      ON h.key = coalesce(k.key, l.key);
   pairs := coalesce(pairs, '{}');
 END $$;
-COMMENT ON FUNCTION objectlink.pair_page(objectlink.run, text, text, text[], bigint[], text[], bigint[]) IS 'for the comparison: each key that the listing or the registry has, with what both say of it';
+COMMENT ON FUNCTION objectlink.pair_page(objectlink.run, text, text, text[], bigint[], text[], bigint[]) IS 'for the comparison: each key that the listing, the registry or a row has, with what they say of it; unread: columns whose rows could not be read';
 
 -- What the rows say of these keys, and what is in motion: asked after the listing and the registry were read, so that what
 -- has changed since shows. A key in motion is not decided about.
@@ -180,7 +194,7 @@ BEGIN
              coalesce(p.age >= v_grace AND v_now - p.age < coalesce(v_oldest, 'infinity'), false) AS ripe,
              -- What was proved after the listing had begun may rightly be missing from it, or differ.
              coalesce((p.was).verified_at, (p.was).since) < p_listed_from AND (p.was).since < p_listed_from AS settled,
-             CASE WHEN (p.was).state IS NULL AND l.key IS NULL THEN objectlink.last_erasure(p_run.store_id, p.key) END AS erasure
+             CASE WHEN (p.was).state IS NULL AND l.key IS NULL AND p.listed THEN objectlink.last_erasure(p_run.store_id, p.key) END AS erasure
       FROM unnest(p_pairs) p LEFT JOIN link l ON l.key = p.key
     ), judged AS (
       SELECT f.*,
@@ -209,7 +223,7 @@ BEGIN
                 WHEN j.state = 'failed' AND (j.pair).listed AND ((j.pair).was).error_class = 'not_found' THEN 'back' END,
            j.moving OR (p_word).doubt AND NOT j.linked
              OR j.state IS NULL AND j.linked AND coalesce((p_word).linking, false)
-             OR j.state IS NULL AND NOT j.linked AND (coalesce(j.just_erased, false) OR NOT j.ripe)
+             OR j.state IS NULL AND NOT j.linked AND (j.pair).listed AND (coalesce(j.just_erased, false) OR NOT j.ripe)
              OR j.state IN ('stored', 'missing', 'corrupt') AND NOT j.linked AND (coalesce((p_word).walks, false) OR NOT j.settled),
            j.attachment_id, j.erasure, j.from_before AND j.same_again AND objectlink.survived_erasure(p_run.store_id, (j.erasure).at)
     FROM judged j;
@@ -223,7 +237,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     'age_s', floor(extract(epoch FROM ((p_verdict).pair).age)),
     'state', (((p_verdict).pair).was).state, 'proved_size', (((p_verdict).pair).was).size, 'proved_etag', (((p_verdict).pair).was).etag,
     'proved_at', (((p_verdict).pair).was).verified_at, 'erased_at', ((p_verdict).erasure).at, 'erased_etag', ((p_verdict).erasure).etag,
-    'survived', CASE WHEN (p_verdict).kind = 'undeleted' THEN (p_verdict).survived END))
+    'survived', CASE WHEN (p_verdict).kind = 'undeleted' THEN (p_verdict).survived END,
+    'column', CASE WHEN (p_verdict).kind = 'unregistered' THEN ((p_verdict).pair).held_in END))
 $$;
 COMMENT ON FUNCTION objectlink.evidence_of(objectlink.run, objectlink.verdict) IS 'what a finding says of what was seen';
 
@@ -240,6 +255,7 @@ DECLARE
   v_found objectlink.difference[];
   v_looks json;
   v_reserved text[];  -- keys that are not to be closed
+  v_undecided bigint;
 BEGIN
   IF v_run.id IS NULL OR NOT objectlink.range_is_at(p_run, p_range, p_after) THEN
     RETURN json_build_object('state', 'stopped');
@@ -258,6 +274,7 @@ BEGIN
     RETURN json_build_object('state', 'stopped');
   END IF;
   v_reserved := ARRAY(SELECT ((v).pair).key FROM unnest(v_verdicts) v WHERE v.undecided OR v.look IS NOT NULL);
+  v_undecided := (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided) + v_page.unread;
   PERFORM objectlink.close_findings(p_store, p_run, p_after, v_page.reached, v_run.prefix, v_found, v_reserved);
   SELECT json_agg(json_build_object('key', ((v).pair).key, 'reason', v.look, 'state', (((v).pair).was).state, 'since', (((v).pair).was).since,
                                     'size', o.size, 'etag', o.etag, 'sha256', encode(o.sha256, 'hex'), 'evidence', objectlink.evidence_of(v_run, v)))
@@ -266,12 +283,11 @@ BEGIN
     WHERE v.look IS NOT NULL;
   -- With something left to look at, the page is not done: what the looks show is committed with its progress.
   IF v_looks IS NULL THEN
-    PERFORM objectlink.advance_range(p_run, p_range, v_page.reached, 1, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0,
-                                   (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided));
+    PERFORM objectlink.advance_range(p_run, p_range, v_page.reached, 1, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0, v_undecided);
   END IF;
   RETURN json_build_object('state', (SELECT r.state FROM objectlink.run r WHERE r.id = p_run), 'reached', v_page.reached,
     'listed', (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), 'compared', cardinality(v_page.pairs),
-    'undecided', (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided), 'looks', coalesce(v_looks, '[]'));
+    'undecided', v_undecided, 'looks', coalesce(v_looks, '[]'));
 END $$;
 COMMENT ON FUNCTION objectlink.compare_page(int, bigint, bigint, int, text, text, text[], bigint[], text[], bigint[], bigint, int) IS 'for the owner of a store: compares a page of its listing with the registry and the rows; returns up to where, and which objects have to be looked at before more can be said';
 

@@ -56,7 +56,9 @@ BEGIN
     note := nullif(concat_ws('; ',
       CASE WHEN v_run.id IS NULL THEN 'nobody has compared this store as a whole yet' END,
       CASE WHEN v_latest.state = 'failed' THEN format('run %s has failed since: %s', v_latest.id, v_latest.error_message) END,
-      CASE WHEN v_run.undecided > 0 THEN format('of %s keys nothing could be said', v_run.undecided) END), '');
+      CASE WHEN v_run.undecided > 0 THEN format('of %s keys nothing could be said', v_run.undecided) END,
+      (SELECT format('without an index, rows of %s whose object is neither known nor there are not found', string_agg(format('%s.%I', c.relid::regclass, c.column_name), ', ' ORDER BY c.relid, c.attnum))
+       FROM objectlink.asked_column c WHERE c.attachment_id IS NOT NULL AND NOT c.indexed AND coalesce(c.store, v_store.name) = v_store.name HAVING count(*) > 0)), '');
     RETURN QUERY
       SELECT store_name, k.kind, k.meaning,
              -- What has not been compared is not known to be well.

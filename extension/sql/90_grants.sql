@@ -40,7 +40,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'run_page_size_max', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected',
       'ranges_max', 'sample_pages_max', 'sample_keys_max', 'last_key', 'sum_registry', 'sum_column', 'sum_keys_step', 'sum_objects', 'sum_objects_step', 'sum_end', 'summing_query', 'is_certain', 'note_findings',
       'close_findings', 'decide_about_finding', 'state_after_sighting', 'note_sightings', 'compare_rows_max', 'same_content',
-      'oldest_transaction', 'wait_lock_class', 'last_erasure', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
+      'oldest_transaction', 'wait_lock_class', 'last_erasure', 'reading_query', 'read_column', 'keys_of_rows', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
       'write_as_owner', 'parent_of', 'follow_row_policies', 'forget_dropped_related', 'inherit_row_policy', 'row_write_ms', 'row_work_ms',
       'row_retry_max', 'row_lock_retry_max', 'queue_row_work', 'linking_rows', 'keys_of_related', 'hanging_rows', 'write_status',
       'bring_rows_in_line', 'end_row_work', 'compensated_rows_max', 'compensate_upload', 'note_row_failure',

@@ -46,6 +46,28 @@ def test_a_repair_mends_what_it_may(stored):
     assert bucket.get("strange") == b"x" and bucket.get("a/03") == content_of("a/03") and bucket.get("a/02") == b"other"
 
 
+def test_rows_that_nobody_ever_knew_are_found_and_linked(stored):
+    """Neither registry nor bucket has them, and the block of keys that they lie in is listed as it should be."""
+    pg, bucket = stored.pg, stored.bucket
+    behind_the_triggers(pg, "INSERT INTO document (file) VALUES ('s3://docs/a/05x'), ('s3://docs/zz'), ('s3://docs/later')")
+    expected = {(key, "unregistered"): "open" for key in ("a/05x", "later", "zz")}
+    run = reconcile(pg)
+    assert (run.state, run.listed, run.compared) == ("done", 20, 23) and findings(pg) == expected
+    evidence = pg.value("SELECT evidence FROM objectlink.findings WHERE key = 'zz'")
+    assert evidence["column"] == "public.document.file" and evidence["listed"] is False
+    assert reconcile(pg, page_size=3).state == "done" and findings(pg) == expected
+    # By whatever means it ends, its finding does too.
+    stored.upload("later", content_of("later"))
+    behind_the_triggers(pg, "DELETE FROM document WHERE file = 's3://docs/zz'")
+    reconcile(pg, mode="repair")
+    eventually(lambda: pg.state("later") == "stored" and pg.state("a/05x") == "pending", 30)
+    stored.upload("a/05x", content_of("a/05x"))
+    stored.sync()
+    reconcile(pg)
+    assert findings(pg) == {} and pg.state("a/05x") == "stored" and pg.state("zz") is None
+    stored.assert_in_step()
+
+
 def test_what_somebody_has_brought_back_stays_until_a_person_decides(stored):
     """After a restore on purpose, from a backup of the bucket: written after the deletion."""
     pg, bucket = stored.pg, stored.bucket
