@@ -4,6 +4,7 @@
 #include <exception>
 #include <stdexcept>
 
+#include "refused_keys.hpp"
 #include "repeat.hpp"
 
 namespace objectlink {
@@ -16,8 +17,6 @@ namespace {
 // that fails goes slowly, or most of it would be sent in vain.
 constexpr unsigned failures_max = 16;
 constexpr std::chrono::milliseconds slow_start_interval{100};
-// However many are refused, the files are read anew for one of them; the others take what it found.
-constexpr std::chrono::milliseconds credentials_interval{1000};
 
 }  // namespace
 
@@ -32,8 +31,8 @@ struct Transport::Channel {
   unsigned failures = 0;  // in a row
   std::deque<Request> queue;
 
-  steady_clock::time_point next_start{};        // after many failures
-  steady_clock::time_point next_credentials{};  // read anew
+  steady_clock::time_point next_start{};  // after many failures
+  RefusedKeys refused_keys;
 
   bool is_slowed() const { return failures >= failures_max; }
   bool may_start(steady_clock::time_point now) const {
@@ -155,17 +154,6 @@ void Transport::start_queued(Channel& channel) {
   }
 }
 
-bool Transport::has_other_keys(Channel& channel, const Credentials& refused) {
-  const auto is_other = [&refused](const CredentialsResult& found) {
-    return found && !same_keys(*found.credentials, refused);
-  };
-  if (is_other(credentials_.get(channel.connection.profile))) return true;
-  const auto now = steady_clock::now();
-  if (now < channel.next_credentials) return false;
-  channel.next_credentials = now + credentials_interval;
-  return is_other(credentials_.get_anew(channel.connection.profile));
-}
-
 void Transport::start(Channel& channel, Request request) {
   if (!channel.builder) return finish(std::move(request), not_sent(HttpFailure::local, channel.fault));
   const CredentialsResult credentials = credentials_.get(channel.connection.profile);
@@ -191,7 +179,9 @@ void Transport::start(Channel& channel, Request request) {
       --channel.active;
       channel.failures = failed(reply) ? std::min(channel.failures + 1, failures_max) : 0;
       if (channel.is_slowed()) channel.next_start = steady_clock::now() + slow_start_interval;
-      if (!shared->renewed && refuses_credentials(reply) && has_other_keys(channel, shared->signed_with)) {
+      if (!shared->renewed && refuses_credentials(reply) &&
+          channel.refused_keys.there_are_others(credentials_, channel.connection.profile, shared->signed_with,
+                                                steady_clock::now())) {
         shared->renewed = true;
         start(channel, std::move(*shared));
         return start_queued(channel);

@@ -103,7 +103,6 @@ class Transport {
   void post(std::function<void()> command);
   void start_queued(Channel& channel);
   void start(Channel& channel, Request request);
-  bool has_other_keys(Channel& channel, const Credentials& refused);
   void finish(Request request, HttpReply reply);
 
   // The loop's side.
