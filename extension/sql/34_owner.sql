@@ -26,6 +26,17 @@ COMMENT ON COLUMN objectlink.owner.epoch IS 'grows with each owner; work of an o
 COMMENT ON COLUMN objectlink.owner.unclean_at IS 'when it was last taken over from an owner that had not released it: what that one sent may still arrive';
 COMMENT ON COLUMN objectlink.owner.released_at IS 'set by a clean release; NULL when the last owner vanished or still lives';
 
+-- Locks of objectlink's own kind, which only these functions take: any role may take pg_advisory_lock(), and hold up whoever relies on it.
+CREATE FUNCTION objectlink.own_lock_kind() RETURNS int
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'objectlink_own_lock_kind';
+COMMENT ON FUNCTION objectlink.own_lock_kind() IS 'objsubid, in pg_locks, of the advisory locks that only objectlink takes';
+CREATE FUNCTION objectlink.take_lock(class int, id int, shared boolean, for_session boolean, at_once boolean) RETURNS boolean
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_take_lock';
+COMMENT ON FUNCTION objectlink.take_lock(int, int, boolean, boolean, boolean) IS 'takes an advisory lock of objectlink''s own, for the session or the transaction; false: it would have had to wait and was not to';
+CREATE FUNCTION objectlink.give_lock_back(class int, id int) RETURNS boolean
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'objectlink_give_lock_back';
+COMMENT ON FUNCTION objectlink.give_lock_back(int, int) IS 'gives back one that the session holds alone';
+
 -- Named limits of the protocol; the daemon asks for them, so that both sides agree.
 CREATE FUNCTION objectlink.lock_class() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1869376619 $$;
@@ -50,11 +61,11 @@ DECLARE
 BEGIN
   DELETE FROM objectlink.worker w
     WHERE w.id NOT IN (SELECT worker_id FROM objectlink.owner)
-      AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 2
+      AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = objectlink.own_lock_kind()
                       AND l.classid = objectlink.worker_lock_class()::oid AND l.objid = w.id::oid
                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()));
   INSERT INTO objectlink.worker (name, version, process) VALUES (p_name, p_version, p_process) RETURNING id INTO v_id;
-  PERFORM pg_advisory_lock(objectlink.worker_lock_class(), v_id::int);
+  PERFORM objectlink.take_lock(objectlink.worker_lock_class(), v_id::int, shared => false, for_session => true, at_once => false);
   RETURN v_id;
 END $$;
 COMMENT ON FUNCTION objectlink.register_worker(text, text, text) IS 'for the daemon: enters itself; its session holds a lock from then on';
@@ -66,7 +77,7 @@ DECLARE
   v_request_time interval := coalesce((SELECT objectlink.store_option(name, 'request_timeout')::interval
                                        FROM objectlink.store WHERE id = p_resource), interval '60 seconds');
 BEGIN
-  IF NOT pg_try_advisory_lock(objectlink.lock_class(), p_resource) THEN
+  IF NOT objectlink.take_lock(objectlink.lock_class(), p_resource, shared => false, for_session => true, at_once => true) THEN
     RETURN;  -- somebody lives and owns it: epoch stays NULL
   END IF;
   SELECT * INTO v_last FROM objectlink.owner WHERE resource = p_resource;
@@ -92,7 +103,7 @@ COMMENT ON FUNCTION objectlink.release(int, bigint) IS 'for the daemon: says tha
 
 CREATE FUNCTION objectlink.unlock(p_resource int) RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT pg_advisory_unlock(objectlink.lock_class(), p_resource)
+  SELECT objectlink.give_lock_back(objectlink.lock_class(), p_resource)
 $$;
 COMMENT ON FUNCTION objectlink.unlock(int) IS 'for the daemon: gives up the lock of a resource it released';
 

@@ -34,7 +34,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
   SELECT least((SELECT min(a.xact_start) FROM pg_stat_activity a
                 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type <> 'autovacuum worker'
                   AND NOT (a.backend_xid IS NULL AND EXISTS (
-                    SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.classid = objectlink.wait_lock_class()::oid AND l.objsubid = 2))),
+                    SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.classid = objectlink.wait_lock_class()::oid
+                      AND l.objsubid = objectlink.own_lock_kind()))),
                (SELECT min(p.prepared) - p_grace FROM pg_prepared_xacts p WHERE p.database = current_database()))
 $$;
 COMMENT ON FUNCTION objectlink.oldest_transaction(interval) IS 'when the oldest transaction under way began; NULL: there is none';

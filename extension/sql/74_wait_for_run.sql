@@ -32,7 +32,7 @@ BEGIN
       DETAIL = 'No daemon sees it before the commit.', HINT = 'Commit, and call wait_for_run() after that.';
   END IF;
   -- Shared and its own: nobody is waited for, and nobody waits for it. See oldest_transaction().
-  PERFORM pg_advisory_xact_lock_shared(objectlink.wait_lock_class(), pg_backend_pid());
+  PERFORM objectlink.take_lock(objectlink.wait_lock_class(), pg_backend_pid(), shared => true, for_session => false, at_once => false);
   LOOP
     -- The first run of a call stands for all of them.
     SELECT count(*) FILTER (WHERE r.state IN ('queued', 'running', 'paused') AND r.braked_at IS NULL AND NOT r.out_of_time) AS open, sum(r.compared) AS compared,

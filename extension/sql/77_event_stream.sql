@@ -70,7 +70,7 @@ BEGIN
     RAISE EXCEPTION '% must not be NULL', CASE WHEN notify IS NULL THEN 'notify' ELSE 'from_beginning' END USING ERRCODE = 'null_value_not_allowed';
   END IF;
   -- A purge does not see it before this transaction has committed, and would take what it is promised.
-  PERFORM pg_advisory_xact_lock_shared(objectlink.event_lock_class(), 0);
+  PERFORM objectlink.take_lock(objectlink.event_lock_class(), 0, shared => true, for_session => false, at_once => false);
   -- What is under way now is read, committed or not: it may commit after this. read_id serves views until it has read something.
   INSERT INTO objectlink.consumer (name, created_by, readers, notify, install, round_from, read_id, given_id, floor_id)
   SELECT consumer, objectlink.acting_role(), ARRAY[objectlink.acting_role()], notify, i.id,
@@ -267,7 +267,7 @@ BEGIN
     RAISE EXCEPTION 'purging events needs isolation level read committed' USING ERRCODE = 'invalid_transaction_state',
       DETAIL = 'An older snapshot does not show every consumer.';
   END IF;
-  PERFORM pg_advisory_xact_lock(objectlink.event_lock_class(), 0);
+  PERFORM objectlink.take_lock(objectlink.event_lock_class(), 0, shared => false, for_session => false, at_once => false);
   RETURN objectlink.delete_read_events(before, at_most);
 END $$;
 COMMENT ON FUNCTION objectlink.purge_events(timestamptz, int) IS 'deletes the oldest events that are older than this, and that every consumer has acknowledged; says how many';
@@ -280,7 +280,7 @@ CREATE FUNCTION objectlink.expire_events(p_before timestamptz) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- Somebody purges, or makes a consumer, in a transaction that may stay open: the daemon waits for nobody.
-  IF NOT pg_try_advisory_xact_lock(objectlink.event_lock_class(), 0) THEN
+  IF NOT objectlink.take_lock(objectlink.event_lock_class(), 0, shared => false, for_session => false, at_once => true) THEN
     RETURN 0;
   END IF;
   RETURN objectlink.delete_read_events(p_before, objectlink.expired_at_once());

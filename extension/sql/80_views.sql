@@ -11,7 +11,7 @@ CREATE VIEW objectlink.live_worker AS
 SELECT w.id, w.name, w.version, w.pid, w.started_at
 FROM objectlink.worker w
 JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.classid = objectlink.worker_lock_class()::oid
-  AND l.objid = w.id::oid AND l.objsubid = 2 AND l.granted
+  AND l.objid = w.id::oid AND l.objsubid = objectlink.own_lock_kind() AND l.granted
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database());
 COMMENT ON VIEW objectlink.live_worker IS 'daemons whose session lives';
 

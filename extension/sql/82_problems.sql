@@ -111,14 +111,14 @@ LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = a.relation AND c.attname = a
 WHERE a.detached_at IS NULL AND a.soft_delete_column IS NOT NULL
   AND (a.soft_delete_type IS NULL OR c.atttypid IS DISTINCT FROM a.soft_delete_type::oid);
 
--- Any role may take advisory locks: one that is no daemon's keeps every daemon out.
+-- Whoever has the daemon's rights can take them by hand, and keep every daemon out.
 CREATE VIEW objectlink.problem_lock AS
 SELECT 'error' AS severity, s.name AS store, CASE WHEN l.objid = 0 THEN 'outbox locked' ELSE 'store locked' END AS what,
        format('%s holds the advisory lock of %s and is no objectlinkd', coalesce('session ' || l.pid, 'a prepared transaction'),
               CASE WHEN l.objid = 0 THEN 'the outbox' ELSE 'the store' END) AS detail,
        NULL::timestamptz AS since, coalesce('SELECT pg_terminate_backend(' || l.pid || ')', 'end it; see pg_prepared_xacts') AS remedy
 FROM pg_catalog.pg_locks l LEFT JOIN objectlink.store s ON s.id = l.objid::int
-WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = objectlink.lock_class()::oid
+WHERE l.locktype = 'advisory' AND l.objsubid = objectlink.own_lock_kind() AND l.granted AND l.classid = objectlink.lock_class()::oid
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
   AND NOT EXISTS (SELECT FROM objectlink.live_worker w WHERE w.pid = l.pid);
 

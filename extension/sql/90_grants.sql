@@ -26,7 +26,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'resolve', 'resolve_all', 'verify_data_consistency', 'cleanup', 'release_quarantine', 'purge_quarantine',
       'complete_keep_triggers', 'restore_rows',
       'retry_dead_letters', 'discard_dead_letters', 'set_event_retention', 'purge_events']
-    WHEN 'internal' THEN ARRAY['store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
+    WHEN 'internal' THEN ARRAY['take_lock', 'give_lock_back', 'store_id', 'store_option', 'store_prefix', 'key_is_ours', 'is_proved', 'hand_over', 'apply_touched',
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'scan_show_step', 'value_ref', 'inline_content_bytes', 'remark_time',
       'reservation_time', 'unsettled', 'on_table_change', 'renamed_columns', 'on_server_change', 'functions_of', 'grant_daemon',
       'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'ask_by_snapshot', 'lock_to_ask', 'ask_column', 'linked',

@@ -5,10 +5,11 @@ import signal
 import time
 from collections import Counter
 
+import psycopg2
 import pytest
 
 from harness.documents import daemon_backends, terminate_daemon_sessions, wait_daemon_sessions
-from harness.postgres import DAEMON_ROLE
+from harness.postgres import DAEMON_ROLE, run
 from harness.store import Bucket
 from harness.waiting import always, eventually
 
@@ -47,6 +48,30 @@ def some_work(documents):
     keys = documents.put_fresh(20)
     documents.delete(keys[:5])
     documents.delete(keys[10:11])
+
+
+def test_locks_that_anybody_may_take_keep_no_daemon_out(documents, make_daemon):
+    """With the numbers that all can read: those of the outbox, of the store and of the next daemons, and that of whoever purges events."""
+    pg = documents.pg
+    pg.create_role("stranger")
+    stranger = pg.connect("stranger")
+    store = pg.value("SELECT objectlink.store_id('docs')")
+    workers = pg.value("SELECT coalesce(max(id), 0) FROM objectlink.worker")
+    for number in [0, store]:
+        run(stranger, "SELECT pg_advisory_lock(objectlink.lock_class(), %s)", number)
+    run(stranger, "SELECT pg_advisory_lock(objectlink.worker_lock_class(), %s + n) FROM generate_series(0, 100) n", workers)
+    run(stranger, "SELECT pg_advisory_lock(%s, 0)", pg.value("SELECT objectlink.event_lock_class()"))
+    assert pg.run("SELECT * FROM objectlink.live_worker") == []  # none of that is taken for a daemon
+    make_daemon(name="first")
+    wait_owner(pg, "first")
+    some_work(documents)
+    documents.sync()
+    documents.assert_in_step()
+    pg.run("SET lock_timeout = '200ms'")
+    assert pg.value("SELECT objectlink.purge_events(now() + interval '1 hour')") > 0
+    for call in ["take_lock(objectlink.lock_class(), 0, true, true, true)", "give_lock_back(objectlink.lock_class(), 0)"]:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            run(stranger, f"SELECT objectlink.{call}")
 
 
 def test_only_one_works_for_a_store(documents, proxy, two):
