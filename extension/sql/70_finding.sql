@@ -5,7 +5,8 @@ CREATE TABLE objectlink.finding (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   store_id      int NOT NULL,
   key           text COLLATE "C" NOT NULL,
-  kind          text NOT NULL CHECK (kind IN ('missing', 'corrupt', 'orphan', 'unreferenced', 'unregistered', 'undeleted')),
+  kind          text NOT NULL CHECK (kind IN ('missing', 'corrupt', 'orphan', 'unreferenced', 'unregistered', 'undeleted', 'stuck')),
+  item          text COLLATE "C" NOT NULL DEFAULT '',
   status        text NOT NULL CHECK (status IN ('suspected', 'open', 'resolved', 'acknowledged')),
   run_id        bigint,
   first_run_id  bigint,
@@ -23,10 +24,11 @@ CREATE TABLE objectlink.finding (
   evidence      jsonb NOT NULL,
   CONSTRAINT finding_resolved CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-CREATE UNIQUE INDEX finding_unresolved ON objectlink.finding (store_id, key, kind) WHERE status <> 'resolved';
+CREATE UNIQUE INDEX finding_unresolved ON objectlink.finding (store_id, key, kind, item) WHERE status <> 'resolved';
 CREATE INDEX finding_to_delete ON objectlink.finding (store_id, delete_at) WHERE delete_at IS NOT NULL;
 CREATE INDEX finding_run ON objectlink.finding (run_id);
 COMMENT ON TABLE objectlink.finding IS 'differences between store, registry and rows, as runs found them; resolved ones stay as history';
+COMMENT ON COLUMN objectlink.finding.item IS 'of several things under one key, which one; empty: the object itself';
 COMMENT ON COLUMN objectlink.finding.run_id IS 'the last run that saw it; first_run_id: the first one. NULL: the scrub did';
 COMMENT ON COLUMN objectlink.finding.status IS 'suspected: seen by one run, and it may still explain itself; open: certain; acknowledged: a person knows and leaves it; resolved: no more';
 COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw instead, or what a person decided';
@@ -38,22 +40,27 @@ COMMENT ON COLUMN objectlink.finding.repair_run_id IS 'the run that did somethin
 COMMENT ON COLUMN objectlink.finding.evidence IS 'what was seen: run and page, listing, reply to a look, what the registry had proved, ages';
 
 -- One look at two things that are written at different times may show a difference that is none; two runs may not. What a
--- look at the object itself has proved (missing, corrupt) needs no second one, nor does a row that links what nobody knows.
+-- look at the object itself has proved (missing, corrupt) needs no second one, nor does a row that links what nobody knows, nor what the registry alone says.
 CREATE FUNCTION objectlink.is_certain(p_kind text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_kind IN ('missing', 'corrupt', 'unregistered') $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_kind IN ('missing', 'corrupt', 'unregistered', 'stuck') $$;
 COMMENT ON FUNCTION objectlink.is_certain(text) IS 'whether findings of this kind are open at once; others are suspected until a second run sees them';
 
-CREATE TYPE objectlink.difference AS (key text, kind text, attachment_id int, evidence jsonb);
+-- Those that comparing keys page by page finds, and closes. The others have a step of their own in a run.
+CREATE FUNCTION objectlink.compared_kinds() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT '{missing,corrupt,orphan,unreferenced,unregistered,undeleted}'::text[] $$;
+COMMENT ON FUNCTION objectlink.compared_kinds() IS 'kinds of findings that come from comparing keys, page by page';
+
+CREATE TYPE objectlink.difference AS (key text, kind text, attachment_id int, evidence jsonb, item text);
 COMMENT ON TYPE objectlink.difference IS 'what a page shows of one key that is not as it should be';
 
 CREATE FUNCTION objectlink.note_findings(p_store int, p_run bigint, p_found objectlink.difference[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 BEGIN
-  INSERT INTO objectlink.finding AS f (store_id, key, kind, status, run_id, first_run_id, attachment_id, evidence)
-  SELECT p_store, d.key, d.kind, CASE WHEN objectlink.is_certain(d.kind) THEN 'open' ELSE 'suspected' END, p_run, p_run, d.attachment_id, d.evidence
-  FROM unnest(p_found) d ORDER BY d.key COLLATE "C", d.kind
-  ON CONFLICT (store_id, key, kind) WHERE status <> 'resolved' DO UPDATE
+  INSERT INTO objectlink.finding AS f (store_id, key, kind, item, status, run_id, first_run_id, attachment_id, evidence)
+  SELECT p_store, d.key, d.kind, coalesce(d.item, ''), CASE WHEN objectlink.is_certain(d.kind) THEN 'open' ELSE 'suspected' END, p_run, p_run, d.attachment_id, d.evidence
+  FROM unnest(p_found) d ORDER BY d.key COLLATE "C", d.kind, d.item
+  ON CONFLICT (store_id, key, kind, item) WHERE status <> 'resolved' DO UPDATE
   SET run_id = coalesce(p_run, f.run_id), last_seen_at = clock_timestamp(), resolution = NULL,
       -- What was decided about was what was seen then.
       evidence = CASE WHEN f.delete_at IS NULL THEN excluded.evidence ELSE f.evidence END,
@@ -76,7 +83,7 @@ BEGIN
   SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = format('no longer seen by run %s', p_run)
   WHERE f.store_id = p_store AND f.key > p_after AND f.key >= p_prefix AND starts_with(f.key, p_prefix)
     AND (p_reached IS NULL OR f.key <= p_reached) AND f.status <> 'resolved'
-    AND NOT f.key = ANY (p_undecided)
+    AND f.kind = ANY (objectlink.compared_kinds()) AND NOT f.key = ANY (p_undecided)
     AND NOT EXISTS (SELECT FROM unnest(p_found) d WHERE d.key COLLATE "C" = f.key AND d.kind = f.kind);
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;

@@ -261,6 +261,9 @@ BEGIN
     PERFORM objectlink.end_run(v_run.id, 'failed', 'store', 'StoreMoved', 'endpoint, bucket or prefix of the store were changed after the run was queued');
     RETURN;
   END IF;
+  IF v_run.started_at IS NULL THEN
+    PERFORM objectlink.find_stuck(v_run);
+  END IF;
   UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()), begun_at = coalesce(r.begun_at, clock_timestamp()) WHERE r.id = v_run.id AND r.state <> 'running';
   INSERT INTO objectlink.run_range (run_id) SELECT v_run.id WHERE NOT EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = v_run.id);
   id := v_run.id;

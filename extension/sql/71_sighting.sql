@@ -57,7 +57,7 @@ BEGIN
            jsonb_strip_nulls(jsonb_build_object('run', p_run, 'scrub_round', c.shown -> 'scrub_round', 'seen', c.shown -> 'look'))
     FROM changed c WHERE c.to_state <> c.from_state
   )
-  SELECT array_agg((c.key, c.to_state, c.attachment_id, c.shown)::objectlink.difference) FILTER (WHERE c.to_state IN ('missing', 'corrupt')),
+  SELECT array_agg((c.key, c.to_state, c.attachment_id, c.shown, NULL)::objectlink.difference) FILTER (WHERE c.to_state IN ('missing', 'corrupt')),
          array_agg(c.key), array_agg(c.key) FILTER (WHERE c.to_state <> c.from_state)
     INTO v_found, v_healed, v_changed FROM changed c;
   PERFORM objectlink.queue_row_work(p_store, v_changed);
@@ -66,7 +66,7 @@ BEGIN
   UPDATE objectlink.finding f
   SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = CASE WHEN p_run IS NULL THEN 'seen otherwise by the scrub' ELSE format('seen otherwise by run %s', p_run) END
   FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_healed) k OFFSET 0) w
-  WHERE f.store_id = w.store_id AND f.key = w.key COLLATE "C" AND f.status <> 'resolved'
+  WHERE f.store_id = w.store_id AND f.key = w.key COLLATE "C" AND f.status <> 'resolved' AND f.kind = ANY (objectlink.compared_kinds())
     AND NOT EXISTS (SELECT FROM unnest(v_found) d WHERE d.key COLLATE "C" = f.key AND d.kind = f.kind);
 END $$;
 COMMENT ON FUNCTION objectlink.note_sightings(int, bigint, objectlink.sighted[]) IS 'for the comparison, and for the scrub (p_run NULL): brings the registry to what looks at objects have proved, with events and findings';

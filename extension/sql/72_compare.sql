@@ -94,7 +94,7 @@ BEGIN
     v_cut := (v_known[v_limit]).key;
   END IF;
   SELECT f.key INTO v_finding FROM objectlink.finding f
-    WHERE f.store_id = p_run.store_id AND f.key > p_after AND f.key >= p_run.prefix AND f.status <> 'resolved'
+    WHERE f.store_id = p_run.store_id AND f.key > p_after AND f.key >= p_run.prefix AND f.status <> 'resolved' AND f.kind = ANY (objectlink.compared_kinds())
     ORDER BY f.key OFFSET v_limit - 1 LIMIT 1;
   IF NOT starts_with(v_finding, p_run.prefix) THEN
     v_finding := NULL;
@@ -268,7 +268,7 @@ BEGIN
   SELECT * INTO v_page FROM objectlink.pair_page(v_run, p_after, p_up_to, p_keys, p_sizes, p_etags, p_ages);
   v_word := objectlink.ask_page(p_store, v_page.pairs);
   v_verdicts := ARRAY(SELECT v FROM objectlink.judge_page(v_run, v_page.pairs, v_word, v_listed_from) v);
-  v_found := ARRAY(SELECT (((v).pair).key, v.kind, v.attachment_id, objectlink.evidence_of(v_run, v))::objectlink.difference
+  v_found := ARRAY(SELECT (((v).pair).key, v.kind, v.attachment_id, objectlink.evidence_of(v_run, v), NULL)::objectlink.difference
                    FROM unnest(v_verdicts) v WHERE v.kind IS NOT NULL AND v.look IS NULL);
   PERFORM objectlink.note_findings(p_store, p_run, v_found);
   IF NOT objectlink.repair_page(v_run, v_found) THEN

@@ -22,7 +22,8 @@ BEGIN
   SELECT objectlink.sum_objects(p_blocks, o.key, o.state, o.size, o.etag) INTO v_sums
     FROM (SELECT * FROM objectlink.object i WHERE i.store_id = p_store AND i.key >= p_from AND (i.key > p_from OR p_from_itself) AND i.key <= v_last ORDER BY i.key) o;
   SELECT objectlink.sum_objects(p_blocks, f.key, 'missing', NULL, NULL) INTO v_findings
-    FROM (SELECT * FROM objectlink.finding i WHERE i.store_id = p_store AND i.key >= p_from AND (i.key > p_from OR p_from_itself) AND i.key <= v_last AND i.status <> 'resolved') f;
+    FROM (SELECT * FROM objectlink.finding i WHERE i.store_id = p_store AND i.key >= p_from AND (i.key > p_from OR p_from_itself) AND i.key <= v_last AND i.status <> 'resolved'
+            AND i.kind = ANY (objectlink.compared_kinds())) f;
   v_sums := coalesce(v_sums, array_fill('0'::text, ARRAY[cardinality(p_blocks) - 2]));
   IF v_findings IS NOT NULL THEN
     v_sums := ARRAY(SELECT CASE WHEN f IS NOT NULL THEN s END FROM unnest(v_sums, v_findings) WITH ORDINALITY AS b (s, f, n) ORDER BY n);

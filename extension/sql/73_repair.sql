@@ -133,18 +133,19 @@ BEGIN
   ELSIF action = 'quarantine' THEN
     PERFORM objectlink.quarantine_finding(v_finding, session_user, reason);
   ELSE
-    PERFORM objectlink.ask_again(ARRAY[v_finding]);
+    PERFORM CASE v_finding.kind WHEN 'stuck' THEN objectlink.requeue_findings(ARRAY[v_finding]) END;
+    PERFORM objectlink.ask_again(ARRAY(SELECT v_finding WHERE v_finding.kind <> 'stuck'));
     UPDATE objectlink.finding f SET decided_by = session_user, reason = reason WHERE f.id = finding_id;
   END IF;
   PERFORM objectlink.ring_daemon();
 END $$;
-COMMENT ON FUNCTION objectlink.resolve(bigint, text, text) IS 'decides about a finding: delete (orphan, undeleted): the object goes, if it is still the one that was found and no row links it; quarantine (orphan): it is moved aside, and back by restore; repair (unregistered, unreferenced): the rows are asked again; acknowledge';
+COMMENT ON FUNCTION objectlink.resolve(bigint, text, text) IS 'decides about a finding: delete (orphan, undeleted): the object goes, if it is still the one that was found and no row links it; quarantine (orphan): it is moved aside, and back by restore; repair (unregistered, unreferenced): the rows are asked again, (stuck): it is tried again at once; acknowledge';
 
 CREATE FUNCTION objectlink.actions_of(p_kind text) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN CASE WHEN p_kind = 'orphan' THEN ARRAY['delete', 'quarantine', 'acknowledge']
               WHEN p_kind = 'undeleted' THEN ARRAY['delete', 'acknowledge']
-              WHEN p_kind IN ('unregistered', 'unreferenced') THEN ARRAY['repair', 'acknowledge']
+              WHEN p_kind IN ('unregistered', 'unreferenced', 'stuck') THEN ARRAY['repair', 'acknowledge']
               ELSE ARRAY['acknowledge'] END;
 COMMENT ON FUNCTION objectlink.actions_of(text) IS 'what may be decided about findings of a kind';
 

@@ -19,6 +19,30 @@ COMMENT ON FUNCTION objectlink.waiting_since(text, timestamptz, timestamptz) IS 
 -- would ever look at it again. Nothing here makes such rows; a defect, a hand in the tables, or a clock that was set could.
 CREATE INDEX object_stranded ON objectlink.object (store_id) WHERE due_at IS NULL AND state IN ('pending', 'deleting', 'reserved');
 
+-- Makes them due, in the order of keys: those that have no due time, or one after p_due_after. A reservation may be due only tomorrow.
+CREATE FUNCTION objectlink.requeue(p_store int, p_keys text[], p_due_after timestamptz, p_detail jsonb) RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_count int;
+BEGIN
+  PERFORM FROM (SELECT k FROM unnest(p_keys) k ORDER BY k COLLATE "C") AS w (key)
+    CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.key = w.key FOR UPDATE) AS locked;
+  WITH changed AS (
+    UPDATE objectlink.object o SET due_at = clock_timestamp()
+    FROM (SELECT p_store AS store_id, k AS key FROM unnest(p_keys) k OFFSET 0) w
+    WHERE o.store_id = w.store_id AND o.key = w.key AND o.state IN ('pending', 'deleting', 'reserved')
+      AND (o.due_at IS NULL OR o.due_at > p_due_after AND o.state <> 'reserved')
+    RETURNING o.key, o.state, o.attachment_id
+  ), logged AS (
+    INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
+    SELECT p_store, c.key, 'stuck', c.attachment_id, jsonb_build_object('state', c.state, 'done', 'made due again') || p_detail FROM changed c RETURNING 1
+  )
+  SELECT count(*) INTO v_count FROM logged;
+  RETURN v_count;
+END $$;
+COMMENT ON FUNCTION objectlink.requeue(int, text[], timestamptz, jsonb) IS 'makes objects due that are on their way and have no due time, or one after a point in time; says how many, with an event each';
+
 CREATE FUNCTION objectlink.look_after(p_store int, p_epoch bigint)
 RETURNS TABLE (what text, label text, number double precision)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -40,19 +64,7 @@ BEGIN
        LIMIT objectlink.requeued_max())) AS k
     ORDER BY k.key COLLATE "C" LIMIT objectlink.requeued_max());
   IF cardinality(v_keys) > 0 THEN
-    PERFORM FROM unnest(v_keys) AS w (key)
-      CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.key = w.key FOR UPDATE) AS locked;
-    WITH changed AS (
-      UPDATE objectlink.object o SET due_at = v_now
-      FROM (SELECT p_store AS store_id, k AS key FROM unnest(v_keys) k OFFSET 0) w
-      WHERE o.store_id = w.store_id AND o.key = w.key AND o.state IN ('pending', 'deleting', 'reserved')
-        AND (o.due_at IS NULL OR o.due_at > v_now + 2 * objectlink.stuck_after() AND o.state <> 'reserved')
-      RETURNING o.key, o.state, o.attachment_id
-    ), logged AS (
-      INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
-      SELECT p_store, c.key, 'stuck', c.attachment_id, jsonb_build_object('state', c.state, 'done', 'made due again') FROM changed c RETURNING 1
-    )
-    SELECT count(*) INTO v_requeued FROM logged;
+    v_requeued := objectlink.requeue(p_store, v_keys, v_now + 2 * objectlink.stuck_after(), '{}');
   END IF;
   IF objectlink.event_retention() IS NOT NULL THEN
     PERFORM objectlink.expire_events(v_now - objectlink.event_retention());

@@ -8,7 +8,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
          ('orphan', 'the store has it, and no row links it', 'delete'),
          ('undeleted', 'it was deleted, and is there', 'delete'),
          ('unreferenced', 'known and stored, and no row links it any more', 'repair'),
-         ('unregistered', 'a row links an object that is not known', 'repair')
+         ('unregistered', 'a row links an object that is not known', 'repair'),
+         ('stuck', 'it is on its way for longer than it should be', 'repair')
 $$;
 COMMENT ON FUNCTION objectlink.finding_kinds() IS 'the kinds of findings, what each means, and the action by which cleanup() does away with it; NULL: only a person can';
 

@@ -68,6 +68,25 @@ def test_rows_that_nobody_ever_knew_are_found_and_linked(stored):
     stored.assert_in_step()
 
 
+def test_what_is_stuck_is_told_and_tried_again(stored, proxy):
+    pg, bucket = stored.pg, stored.bucket
+    proxy.answer(500, code="InternalError", method="DELETE", path="a/07", times=None)
+    stored.delete(["a/07"])
+    eventually(lambda: pg.value("SELECT last_error FROM objectlink.object WHERE key = 'a/07' AND state = 'deleting' AND attempts > 0"), 30)
+    assert reconcile(pg).found == {}
+    # As if it had been refused for an hour, and as if the next try were far off.
+    pg.run("UPDATE objectlink.object SET since = since - interval '1 hour', due_at = now() + interval '19 minutes' WHERE key = 'a/07'")
+    assert reconcile(pg).found == {"stuck": 1}
+    evidence = pg.value("SELECT evidence FROM objectlink.findings WHERE key = 'a/07'")
+    assert evidence["state"] == "deleting" and evidence["error_code"] and evidence["last_error"]
+    proxy.clear()
+    assert pg.state("a/07") == "deleting" and findings(pg) == {("a/07", "stuck"): "open"}
+    run = reconcile(pg, mode="repair")
+    assert run.repaired == 1
+    eventually(lambda: pg.state("a/07") is None, 30)
+    assert reconcile(pg).found == {} and findings(pg) == {}
+
+
 def test_what_somebody_has_brought_back_stays_until_a_person_decides(stored):
     """After a restore on purpose, from a backup of the bucket: written after the deletion."""
     pg, bucket = stored.pg, stored.bucket
