@@ -9,6 +9,7 @@ namespace {
 
 int notify = static_cast<int>(Notify::automatic);
 bool record_row_keys = true;
+double reconcile_share = 0.1;
 
 const config_enum_entry notify_words[] = {
     {"auto", static_cast<int>(Notify::automatic), false},
@@ -33,6 +34,11 @@ void define_settings() {
   DefineCustomBoolVariable("objectlink.record_row_keys", "Whether an erasure record says from which row the link went.",
                            "on: by the values of its primary key. off: the record names the table only.",
                            &record_row_keys, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+  // Read by objectlink.reconcile_share(), in the daemon's session.
+  DefineCustomRealVariable("objectlink.reconcile_share",
+                           "The share of its time that a run of reconcile_storage() works beside other sessions.",
+                           "While no other session executes anything, it works all the time. 1: always.",
+                           &reconcile_share, 0.1, 0.01, 1, PGC_USERSET, 0, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("objectlink");
 }
 

@@ -148,6 +148,10 @@ struct Metrics::Series {
       gauge(registry, "objectlink_scrub_proved_since_seconds",
             "When the last whole round of proofs began, since 1970: all that was there then was looked at since."),
       {"store"}};
+  objectlink::Series<Counter, 1> reconcile_rest{
+      counter(registry, "objectlink_reconcile_rest_seconds_total",
+              "Time for which runs rested, so that other sessions could work."),
+      {"store"}};
   objectlink::Series<Counter, 1> requeued{
       counter(registry, "objectlink_requeued_objects_total", "Objects found without a due time, and made due again."),
       {"store"}};
@@ -237,6 +241,10 @@ void Metrics::count_scrubbed_bytes(std::string_view store, std::uint64_t bytes) 
 
 void Metrics::set_scrubbed_since(std::string_view store, double seconds) {
   series_->scrubbed_since.at({store}).Set(seconds);
+}
+
+void Metrics::count_reconcile_rest(std::string_view store, double seconds) {
+  if (seconds > 0) series_->reconcile_rest.at({store}).Increment(seconds);
 }
 
 void Metrics::forget_scrub(std::string_view store) { series_->scrubbed_since.remove(store); }

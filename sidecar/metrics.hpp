@@ -40,6 +40,7 @@ class Metrics {
   // The time since when everything has been proved at least once, in seconds since 1970.
   void set_scrubbed_since(std::string_view store, double seconds);
   void forget_scrub(std::string_view store);
+  void count_reconcile_rest(std::string_view store, double seconds);
   void count_requeued(std::string_view store, std::uint64_t count);
   void count_repeat(std::string_view store, std::string_view error_class);
   void count_skipped_repeat(std::string_view store);  // the quota was used up

@@ -69,7 +69,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       removal_(*this, identity_.id, identity_.epoch),
       known_(*this, identity_.id, identity_.epoch, identity_.name),
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
-      reconciliation_(*this, identity_.id, identity_.epoch, identity_.name, session_rng()()),
+      reconciliation_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name, session_rng()()),
       confirmed_(*this, identity_.id, identity_.epoch),
       quarantine_(*this, identity_.id, identity_.epoch),
       scrub_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name) {

@@ -32,7 +32,12 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
     if (next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
     return std::nullopt;
   }
-  if (collecting_) return collecting_->next_turn();
+  std::optional<Time> next = collecting_ ? collecting_->next_turn() : next_turn_of_ranges();
+  if (next) next = std::max(*next, rest_.until());
+  return next;
+}
+
+std::optional<Reconciliation::Time> Reconciliation::next_turn_of_ranges() const {
   std::optional<Time> next;
   bool reply_comes = false;
   for (const auto& range : ranges_) reply_comes |= range->listings_under_way() > 0;
@@ -58,7 +63,11 @@ bool Reconciliation::look_for_run(Time now) {
 bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max) {
   try {
     if (!run_) return now >= next_look_ && load(database, now);
-    return collecting_ ? collect(database, now, requests_max > 0) : go_on(database, now, requests_max);
+    if (rest_.is_resting(now)) return false;
+    const Time begun = std::chrono::steady_clock::now();
+    const bool progress = collecting_ ? collect(database, now, requests_max > 0) : go_on(database, now, requests_max);
+    if (progress) rest(database, begun);
+    return progress;
   } catch (const DatabaseError& error) {
     if (!is_passing(error)) throw;
     log::warning("reconcile.waits", error.what(), {{"store", name_}, {"sqlstate", error.sqlstate()}});
@@ -67,6 +76,16 @@ bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max
     next_look_ = now + look_interval;
     return false;
   }
+}
+
+void Reconciliation::rest(Database& database, Time begun) {
+  rest_.worked(std::chrono::steady_clock::now() - begun);
+  if (rest_.wants_look()) {
+    const double share = database.query("SELECT objectlink.run_share()").real(0, 0);
+    rest_.looked(std::chrono::steady_clock::now(), share);
+  }
+  const auto rest = rest_.rest(std::chrono::steady_clock::now());
+  metrics_.count_reconcile_rest(name_, std::chrono::duration<double>(rest).count());
 }
 
 bool Reconciliation::load(Database& database, Time now) {

@@ -3,6 +3,7 @@
 // should be, and nothing but the sums reaches the database. Where the ranges lie follows from the keys that the registry knows
 // (key_spread.hpp); one that turns out long is split when there is room for another.
 // A store that lists in another order than that of bytes has its listing collected first (collected_listing.hpp).
+// Beside other sessions of the database a run rests most of its time (run_rest.hpp).
 // Memory is bounded by the pages of the ranges at work; no request is under way inside of a transaction.
 // One per owned store; loop's thread. Whoever owns the store next goes on behind the last pages.
 #pragma once
@@ -20,6 +21,8 @@
 #include "database.hpp"
 #include "errand.hpp"
 #include "key_spread.hpp"
+#include "metrics.hpp"
+#include "run_rest.hpp"
 
 namespace objectlink {
 
@@ -27,8 +30,8 @@ class Reconciliation {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  Reconciliation(Errand& errand, int store, std::int64_t epoch, std::string name, std::uint64_t seed)
-      : errand_(errand), store_(store), epoch_(epoch), name_(std::move(name)), rng_(seed) {}
+  Reconciliation(Errand& errand, Metrics& metrics, int store, std::int64_t epoch, std::string name, std::uint64_t seed)
+      : errand_(errand), metrics_(metrics), store_(store), epoch_(epoch), name_(std::move(name)), rng_(seed) {}
 
   // One step, if there is one to take. requests_max: so many listings may be under way now; 0: the store may not be asked anything. True
   // if something happened. Throws DatabaseError.
@@ -52,6 +55,7 @@ class Reconciliation {
  private:
   void look_now() { next_look_ = {}; }
 
+  std::optional<Time> next_turn_of_ranges() const;
   bool load(Database& database, Time now);
   void load_ranges(Database& database);
   void cut_first_range(Database& database);
@@ -61,9 +65,11 @@ class Reconciliation {
   bool split_longest(Database& database);
   ComparedRange::Outcome compare_sums(Database& database, Time now);
   void begin_collecting(Database& database);
+  void rest(Database& database, Time begun);
   void finish();
 
   Errand& errand_;
+  Metrics& metrics_;
   const int store_;
   const std::int64_t epoch_;
   const std::string name_;
@@ -75,6 +81,7 @@ class Reconciliation {
   KeySpread spread_;
   std::size_t next_range_ = 0;  // whose turn it is
   bool may_split_ = true;
+  RunRest rest_;
   Time next_look_{};  // for a run
   Time last_look_{};
 };

@@ -6,7 +6,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT array_agg(p.oid::regprocedure ORDER BY p.oid)
   FROM pg_proc p
   WHERE p.pronamespace = 'objectlink'::regnamespace AND p.proname = ANY (CASE p_kind
-    WHEN 'daemon' THEN ARRAY['store_settings', 'store_status', 'look_after', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
+    WHEN 'daemon' THEN ARRAY['run_share', 'store_settings', 'store_status', 'look_after', 'set_store_status', 'set_asleep', 'lease', 'signature_window', 'register_worker', 'acquire',
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
@@ -37,7 +37,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'record_erasures', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
       'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
-      'run_page_size_max', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected',
+      'run_page_size_max', 'reconcile_share', 'others_at_work', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected',
       'ranges_max', 'sample_pages_max', 'sample_keys_max', 'last_key', 'sum_registry', 'sum_column', 'sum_keys_step', 'sum_objects', 'sum_objects_step', 'sum_end', 'summing_query', 'is_certain', 'note_findings',
       'close_findings', 'decide_about_finding', 'state_after_sighting', 'note_sightings', 'compare_rows_max', 'same_content',
       'oldest_transaction', 'wait_lock_class', 'last_erasure', 'reading_query', 'read_column', 'keys_of_rows', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
