@@ -210,10 +210,20 @@ SELECT daemon.apply();
 SELECT objectlink.detach('document', 'file');
 ALTER TABLE document ADD status text;
 SELECT objectlink.attach('document', 'file', soft_delete_column => 'deleted_at', status_column => 'status', on_upload_failure => 'delete_row') > 0, daemon.walk(), daemon.apply();
-INSERT INTO document VALUES (4, 'four', 's3://docs/a', now());
-SELECT daemon.settle('a', 'failed', '{"error_class": "not_found", "code": "NoSuchKey", "message": "absent"}');
+INSERT INTO document VALUES (4, 'four', 's3://docs/never', now()), (6, 'six', 's3://docs/never', NULL);
+SELECT daemon.apply(), daemon.settle('never', 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}');
 SELECT daemon.work_on_rows() > 0;
 SELECT id, status, deleted_at IS NULL AS live FROM document ORDER BY id;
+-- a row whose mark was taken away too late is no failed upload: it stays, and says what it is
+SELECT daemon.settle('a', 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}');
+SELECT daemon.work_on_rows() > 0;
+SELECT id, status, deleted_at IS NULL AS live FROM document ORDER BY id;
+SELECT from_state, to_state, cause FROM objectlink.event WHERE key = 'a' ORDER BY id DESC LIMIT 1;
+SELECT key, state, attempts, due_at IS NULL AS rests, error_code FROM objectlink.object WHERE key = 'a';
+-- another error says nothing of whether it is there
+UPDATE objectlink.object SET state = 'pending' WHERE key = 'a';
+SELECT daemon.settle('a', 'failed', '{"error_class": "object", "error_code": "InvalidURI", "message": "no"}');
+SELECT state FROM objectlink.object WHERE key = 'a';
 
 -- Renamed, it means the same
 ALTER TABLE document RENAME deleted_at TO removed_at;

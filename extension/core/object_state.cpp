@@ -13,7 +13,7 @@ using enum ObjectState;
 constexpr auto transitions = std::to_array<Transition>({
     {absent, reserved},  {absent, pending},    {absent, unlinked},                        //
     {reserved, pending}, {reserved, unlinked},                                            //
-    {pending, stored},   {pending, failed},    {pending, unlinked},                       //
+    {pending, stored},   {pending, failed},    {pending, missing},  {pending, unlinked},  //
     {stored, missing},   {stored, corrupt},    {stored, unlinked},                        //
     {missing, pending},  {missing, stored},    {missing, unlinked},  {missing, corrupt},  //
     {corrupt, pending},  {corrupt, stored},    {corrupt, unlinked},  {corrupt, missing},  //

@@ -4,7 +4,8 @@
 -- Outcomes that the daemon reports:
 --   stored    the store's reply showed the object (size, and digest where it gives one)
 --   retry     look again at retry_ms from now; counted: it was the object's own fault
---   failed    given up: a dead letter. An object that was to be deleted is unlinked again, and not due
+--   failed    given up: a dead letter. An object that was to be deleted is unlinked again, and not due. One that is not there,
+--             because its row was marked as deleted, is missing: no try will bring it, and its upload has not failed
 --   gone      the store confirmed that it does not have the object
 --   unknown   a request to delete went out and no reply came back: it may still arrive
 CREATE FUNCTION objectlink.note_late_uploads(p_store int, p_results json, p_unclean_at timestamptz) RETURNS void
@@ -32,6 +33,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.note_late_uploads(int, json, timestamptz) IS 'for settle(): remembers of which objects an upload may still arrive';
 
+-- Its row has outlived it: whoever takes the mark away wants the row, not what becomes of rows whose upload has failed.
+CREATE FUNCTION objectlink.went_with_a_mark(p_store int, p_key text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+DECLARE
+  v_gone_at timestamptz := (SELECT e.at FROM objectlink.event e WHERE e.store_id = p_store AND e.key = p_key AND e.to_state = 'gone' ORDER BY e.id DESC LIMIT 1);
+BEGIN
+  -- Events are found by key; erasures by time, which both share but for the length of a transaction.
+  RETURN coalesce((SELECT x.act = 'soft delete' FROM objectlink.erasure x
+                   WHERE x.at BETWEEN v_gone_at - interval '1 minute' AND v_gone_at + interval '1 minute' AND x.store_id = p_store AND x.key = p_key
+                   ORDER BY x.id DESC LIMIT 1), false);
+END $$;
+COMMENT ON FUNCTION objectlink.went_with_a_mark(int, text) IS 'whether the last object of a key was deleted because its row was marked as deleted';
+
 CREATE FUNCTION objectlink.settle(p_store int, p_epoch bigint, p_results json) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
@@ -48,7 +63,10 @@ BEGIN
   PERFORM objectlink.note_late_uploads(p_store, p_results, v_unclean_at);
   -- The store comes with each result: a planner that is told one store, and has old statistics, reads all of it.
   WITH result AS MATERIALIZED (
-    SELECT p_store AS store_id, r.* FROM json_to_recordset(p_results) AS r (
+    SELECT p_store AS store_id, r.*,
+           CASE WHEN r.outcome = 'failed' AND r.state = 'pending' AND r.error_class = 'not_found' AND objectlink.went_with_a_mark(p_store, r.key) THEN 'missing'
+                WHEN r.outcome IN ('stored', 'failed') THEN r.outcome END AS ends_as
+    FROM json_to_recordset(p_results) AS r (
       key text, state text, attempts int, outcome text, cause text, size bigint, etag text, version_id text, sha256 text,
       content_type text, request_id text, error_class text, error_code text, message text, retry_ms bigint, counted boolean,
       proof text, versions_left bigint, delete_unknown boolean)
@@ -63,8 +81,8 @@ BEGIN
   ), updated AS (
     UPDATE objectlink.object o
     SET state = CASE WHEN r.outcome = 'failed' AND r.state = 'deleting' AND o.issued_at IS NOT NULL THEN 'unlinked'
-                     WHEN r.outcome IN ('stored', 'failed') THEN r.outcome ELSE o.state END,
-        since = CASE WHEN r.outcome IN ('stored', 'failed') THEN clock_timestamp() ELSE o.since END,
+                     ELSE coalesce(r.ends_as, o.state) END,
+        since = CASE WHEN r.ends_as IS NOT NULL THEN clock_timestamp() ELSE o.since END,
         attempts = CASE WHEN r.outcome = 'stored' THEN 0 WHEN r.counted THEN o.attempts + 1 ELSE o.attempts END,
         due_at = CASE WHEN r.outcome IN ('retry', 'unknown') THEN clock_timestamp() + r.retry_ms * interval '1 ms' END,
         verified_at = CASE WHEN r.outcome = 'stored' THEN clock_timestamp() ELSE o.verified_at END,

@@ -34,7 +34,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'brake_count_interval', 'brake_due_max', 'brake_known_max', 'brake_share_from', 'brake_lets_pass',
       'uncount_deletions', 'scan_join_holds', 'vanished_reason', 'speaker_is_lost', 'on_drop', 'hold_dropped',
       'ask_rows', 'put_back', 'drop_reason', 'judge', 'write_changes', 'planned_once_max', 'plan_for',
-      'record_erasures', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
+      'record_erasures', 'went_with_a_mark', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
       'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
       'run_page_size_max', 'reconcile_share', 'others_at_work', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected',

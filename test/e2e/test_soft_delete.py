@@ -59,15 +59,30 @@ def test_mark_taken_away_within_the_retention(papers, proxy, daemon):
 
 def test_mark_taken_away_when_the_object_is_gone(papers, daemon):
     """The row is alive again and has no object: nobody may believe otherwise."""
-    put(papers, ["a"])
+    pg = papers.pg
+    pg.run("ALTER TABLE paper ADD status text")
+    pg.run("SELECT objectlink.alter_attachment('paper', 'file', max_attempts => 2, status_column => 'status', on_upload_failure => 'delete_row')")
+    put(papers, ["a", "b"])
     mark(papers, ["a"])
     papers.sync()
-    papers.assert_bucket(set())
-    papers.pg.run("SELECT objectlink.alter_attachment('paper', 'file', max_attempts => 2)")
+    papers.assert_bucket({"b"})
     mark(papers, ["a"], "NULL")
+    papers.refer(["never"])
     papers.sync()
-    assert papers.pg.states() == {"a": "failed"}
-    assert papers.pg.value("SELECT error_class FROM objectlink.dead_letters WHERE key = 'a'") == "not_found"
+    # Whoever takes a mark away wants the row: its upload has not failed, so it is not taken for one whose upload has.
+    assert pg.states() == {"a": "missing", "b": "stored", "never": "failed"}
+    eventually(lambda: pg.run("SELECT status FROM paper WHERE objectlink.key(file) = 'a'") == [("missing",)])
+    assert [row.key for row in pg.run("SELECT key FROM objectlink.dead_letters")] == ["never"]
+    event = pg.events("a")[-1]
+    assert (event.from_state, event.to_state, event.detail["code"]) == ("pending", "missing", "NoSuchKey")
+    assert pg.run("SELECT severity, store FROM objectlink.problems WHERE what = 'objects missing'") == [("error", "docs")]
+    # Put back from a backup it is found by the next run.
+    papers.upload("a", content_of("a"))
+    settle_clock(papers.bucket)
+    reconcile(pg)
+    papers.sync()
+    assert pg.state("a") == "stored"
+    eventually(lambda: pg.run("SELECT status FROM paper WHERE objectlink.key(file) = 'a'") == [("stored",)])
 
 
 def test_another_row_that_is_not_marked_keeps_the_object(papers, daemon):

@@ -17,7 +17,7 @@ ObjectState state(int i) { return static_cast<ObjectState>(i); }
 // "" is the row that is not there yet.
 const std::set<std::pair<std::string, std::string>> expected = {
     {"", "reserved"},         {"", "pending"},         {"", "unlinked"},         {"reserved", "pending"},
-    {"reserved", "unlinked"}, {"pending", "stored"},   {"pending", "failed"},    {"pending", "unlinked"},
+    {"reserved", "unlinked"}, {"pending", "stored"},   {"pending", "failed"},    {"pending", "unlinked"},  {"pending", "missing"},
     {"stored", "missing"},    {"stored", "corrupt"},   {"stored", "unlinked"},   {"missing", "pending"},
     {"missing", "stored"},    {"missing", "unlinked"}, {"corrupt", "pending"},   {"corrupt", "stored"},
     {"corrupt", "unlinked"},  {"failed", "pending"},   {"failed", "stored"},     {"failed", "unlinked"},
