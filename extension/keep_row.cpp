@@ -1,6 +1,6 @@
 // The trigger that keeps the rows which a DELETE takes away, or which an UPDATE marks as deleted, where they are to be
-// restored if the object cannot be deleted. The image is made with the rights of whoever writes: to_jsonb() runs casts that
-// the owners of types wrote. Only what is kept is objectlink's own, and written by its function keep_row().
+// restored if the object cannot be deleted. The image is made with the rights of whoever writes. Only what is kept is objectlink's
+// own, and written by its function keep_row().
 #include "link_column.hpp"
 #include "own_tables.hpp"
 
@@ -33,22 +33,37 @@ constexpr std::array pinned = {Pinned{"datestyle", "ISO, YMD"}, Pinned{"interval
                                Pinned{"bytea_output", "hex"},   Pinned{"xmlbinary", "base64"},
                                Pinned{"lc_monetary", "C"},      Pinned{"search_path", "pg_catalog, pg_temp"}};
 
-// Or, with json as text, which it is: to_jsonb() would keep its meaning only, and refuses what jsonb cannot hold.
+// Whether to_jsonb() gives a value as its type would read it back. Not of json, of which it keeps the meaning only and refuses
+// what jsonb cannot hold; not of what may have json in it; of arrays it forgets where they begin, of floats the sign of a
+// zero. A type that somebody has made may have a cast to json, which it would run: its owner's code, with the rights of whoever
+// deletes, and maybe nothing that the type reads.
+bool is_kept_by_to_jsonb(Oid type) {
+  const Oid base = getBaseType(type);
+  return base < FirstNormalObjectId && base != JSONOID && base != FLOAT4OID && base != FLOAT8OID &&
+         !OidIsValid(get_element_type(base)) && !type_is_rowtype(base);
+}
+
+// The row with every other value as the text that its type gives: that is read back as it was.
 Datum record_of(TupleTableSlot* row) {
+  slot_getallattrs(row);
   const TupleDesc shape = CreateTupleDescCopy(row->tts_tupleDescriptor);
-  bool has_json = false;
+  auto* const values = static_cast<Datum*>(palloc(shape->natts * sizeof(Datum)));
   for (int i = 0; i < shape->natts; ++i) {
     FormData_pg_attribute* const column = TupleDescAttr(shape, i);
-    if (column->attisdropped || getBaseType(column->atttypid) != JSONOID) continue;
-    column->atttypid = TEXTOID;
-    has_json = true;
+    values[i] = row->tts_values[i];
+    if (column->attisdropped || is_kept_by_to_jsonb(column->atttypid)) continue;
+    if (!row->tts_isnull[i]) {
+      Oid output = InvalidOid;
+      bool is_varlena = false;
+      getTypeOutputInfo(column->atttypid, &output, &is_varlena);
+      values[i] = CStringGetTextDatum(OidOutputFunctionCall(output, values[i]));
+    }
+    TupleDescInitEntry(shape, static_cast<AttrNumber>(i + 1), NameStr(column->attname), TEXTOID, -1, 0);
   }
-  if (!has_json) return ExecFetchSlotHeapTupleDatum(row);
   shape->tdtypeid = RECORDOID;
   shape->tdtypmod = -1;
   BlessTupleDesc(shape);
-  slot_getallattrs(row);
-  return HeapTupleGetDatum(heap_form_tuple(shape, row->tts_values, row->tts_isnull));
+  return HeapTupleGetDatum(heap_form_tuple(shape, values, row->tts_isnull));
 }
 
 Datum image_of(TupleTableSlot* row) {

@@ -14,13 +14,25 @@ CREATE SCHEMA aside;
 CREATE TABLE aside.place (id int);
 CREATE TABLE place (id int);
 CREATE DOMAIN said AS json;
+CREATE TYPE pair AS (says json, number int);
+CREATE DOMAIN paired AS pair;
+CREATE FUNCTION of_pair(pair) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'this is the code of somebody else'; RETURN '"x"'; END $$;
+CREATE CAST (pair AS json) WITH FUNCTION of_pair;
+CREATE TYPE mood AS ENUM ('so-so');
+CREATE TYPE odds AS RANGE (subtype = float8);
+CREATE DOMAIN document_key AS bigint;
 CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, exact float8, short float4, exacts float8[], spot point, price money, raw bytea, markup xml, part xml,
                        lasts interval, made date, spans tstzrange[], at timestamp, hour timetz, about regclass, near regclass, calls regproc, said json, more said, none json, deleted_at timestamptz);
+ALTER TABLE document ADD lists json[], ADD pair pair, ADD pairs pair[], ADD paired paired, ADD begins int[], ADD grid text[][], ADD zero float8, ADD half float4, ADD mood mood, ADD odds odds, ADD marks jsonb[],
+                     ADD cost numeric, ADD none_of numeric, ADD ides date, ADD always timestamptz, ADD fixed char(5), ADD bits bit varying, ADD yes boolean, ADD whole document_key, ADD empty int[];
 SELECT objectlink.attach('document', 'file', on_delete_failure => 'restore_row', soft_delete_column => 'deleted_at') > 0, daemon.walk();
 INSERT INTO document VALUES (1, 's3://docs/a', 0.1::float8 + 0.2, 1.0::float4 / 3, ARRAY[1e-20, 0.1::float8 + 0.7, 'NaN'], point(0.1::float8 + 0.2, 1e15 / 7), -1234567.89, '\x005c00ff27', '<a b="c">d</a>', 'e <f/> g',
   '-1 years 2 mons -3 days 04:05:06.789', '1999-02-03', ARRAY[tstzrange('2024-03-04 05:06:07.891+00', '2024-12-01')], '1999-02-03 04:05:06.7', '01:02:03-04',
   'aside.place', 'place', 'pg_catalog.now', '{"b" : 1,  "a": "\u0000", "b": 1.50}', '"a \\ string"', NULL, NULL);
-CREATE TABLE before AS SELECT d::text AS whole, (SELECT to_jsonb(e) FROM (SELECT d.exact, d.short, d.exacts, d.spot, d.made, d.spans, d.near) e) AS image FROM document d;
+UPDATE document SET lists = ARRAY['{"b" : 1,  "a": "\u0000", "b": 1.50}', NULL, '[ ]']::json[], pair = ROW('{"x":  1, "x": 2}', 3), pairs = ARRAY[ROW('" \" "', NULL)::pair, NULL],
+  paired = ROW('{ }', 4)::pair, begins = '[3:4]={7,8}', grid = '{{a,"b c"},{NULL,"d\"e"}}', zero = '-0', half = '-0', mood = 'so-so', odds = '[-0,0.30000000000000004)', marks = ARRAY['{"k": 1.50}'::jsonb, 'null'],
+  cost = 1.500, none_of = 'NaN', ides = '0044-03-15 BC', always = '-infinity', fixed = 'a', bits = B'0101', yes = false, whole = 9223372036854775807, empty = '{}';
+CREATE TABLE before AS SELECT d::text AS whole, (SELECT to_jsonb(e) FROM (SELECT d.exact::text, d.short::text, d.exacts::text, d.spot, d.made, d.spans::text, d.near) e) AS image FROM document d;
 SELECT daemon.apply();
 SELECT daemon.settle('a', 'stored', '{"size": 1}');
 -- Deleted by a session that likes it otherwise
@@ -36,6 +48,7 @@ SELECT objectlink.restore_rows('docs', 'a');
 RESET datestyle; RESET intervalstyle; RESET timezone; RESET search_path; RESET xmloption;
 SELECT count(*) FROM document d, before b WHERE d::text = b.whole;
 SELECT said, more, none FROM document;
+SELECT lists, pair, pairs, paired, begins, zero, half, odds FROM document;
 SELECT d.about, d.near, d.price, d.spot FROM document d;
 -- as is a mark
 SELECT daemon.apply();
@@ -98,8 +111,11 @@ CALL daemon.forge('paper', :'paper', 'file');
 CREATE TRIGGER forged BEFORE DELETE ON mine FOR EACH ROW EXECUTE FUNCTION objectlink.keep_row_trigger('1');
 SELECT daemon.refused('DELETE FROM mine');
 SET client_min_messages = warning;
-DROP DOMAIN said CASCADE;
+DROP DOMAIN said, paired CASCADE;
+DROP TYPE pair CASCADE;
 DROP TABLE document, before, paper, hanger, quiet, mine, place;
+DROP DOMAIN document_key;
+DROP TYPE mood, odds;
 DROP SCHEMA aside CASCADE;
 DROP OWNED BY objectlink_test_forger;
 DROP ROLE objectlink_test_forger;

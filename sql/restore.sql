@@ -182,8 +182,8 @@ SELECT * FROM child; SELECT * FROM ONLY parent;
 DROP TABLE part, part_1, parent, child;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
--- Rights: whoever deletes keeps the rows without a right on anything of objectlink; what is kept nobody reads, and types' casts
--- run as he; what is restored is written as the owner; by hand only by the owner
+-- Rights: whoever deletes keeps the rows without a right on anything of objectlink; what is kept nobody reads, and casts to json
+-- that types have are not run; what is restored is written as the owner; by hand only by the owner
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS objectlink_test_owner, objectlink_test_user;
 RESET client_min_messages;
@@ -206,12 +206,16 @@ GRANT USAGE ON SCHEMA daemon TO objectlink_test_user;
 SET SESSION AUTHORIZATION objectlink_test_user;
 DELETE FROM document;
 SELECT daemon.refused($$SELECT * FROM objectlink.deleted_row$$);
+SELECT daemon.refused($$TABLE objectlink.deleted_row$$), (SELECT count(*) FROM objectlink.kept_rows) AS seen;
 SELECT daemon.refused($$INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image) VALUES ('1', now(), 1, 'document', 's3://docs/d', '{}')$$);
+SET SESSION AUTHORIZATION objectlink_test_owner;
+SELECT store, key, relation, "row", marked, deleted_at > now() - interval '1 minute' AS just_now, deleted_in IS NOT NULL AS known FROM objectlink.kept_rows;
 RESET SESSION AUTHORIZATION;
 SELECT image FROM objectlink.deleted_row;
 SELECT daemon.apply();
-UPDATE objectlink.object SET due_at = NULL WHERE key = 'd';
+UPDATE objectlink.object SET due_at = NULL, last_error = 'AccessDenied' WHERE key = 'd';
 SET SESSION AUTHORIZATION objectlink_test_user;
+SELECT key, operation, rows_kept FROM objectlink.dead_letters;
 SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'd')$$);
 RESET SESSION AUTHORIZATION;
 SELECT daemon.give_up('d'), daemon.work_on_rows();

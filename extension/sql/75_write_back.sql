@@ -164,7 +164,8 @@ BEGIN
     VALUES (p_work.store_id, p_work.key, CASE WHEN p_compensation IS NULL THEN 'row not written' ELSE 'rows not compensated' END,
             p_work.attachment_id, p_work.attempts + 1,
             jsonb_strip_nulls(jsonb_build_object('severity', CASE WHEN p_compensation IS NOT NULL THEN 'critical' END, 'policy', p_compensation,
-                                                 'code', p_code, 'message', p_message)));
+                                                 'code', p_code, 'message', p_message)
+                              || CASE p_compensation WHEN 'restore_row' THEN objectlink.rows_to_restore(p_work) ELSE '{}' END));
   END IF;
 END $$;
 COMMENT ON FUNCTION objectlink.note_row_failure(objectlink.row_work, text, text, text) IS 'rows that could not be written: why, and when they are tried again';
@@ -240,7 +241,8 @@ COMMENT ON FUNCTION objectlink.work_on_rows(bigint, int, boolean) IS 'for the dr
 CREATE VIEW objectlink.problem_row AS
 SELECT 'error' AS severity, s.name AS store, CASE WHEN w.compensation IS NULL THEN 'rows not written' ELSE 'rows not compensated' END AS what,
        concat(a.relation, ': ' || w.compensation, format(': rows of %s objects; one of them: %s: %s (SQLSTATE %s)', w.count, w.key, w.error, w.code)) AS detail, w.since,
-       'mend what keeps the rows as they are (a trigger, a constraint, a lock, a right); the daemon tries again by itself' AS remedy
+       concat('mend what keeps the rows as they are (a trigger, a constraint, a lock, a right); the daemon tries again by itself',
+              CASE w.compensation WHEN 'restore_row' THEN format(', or at once: SELECT objectlink.restore_rows(%L, %L). The rows are in objectlink.kept_rows', s.name, w.key) END) AS remedy
 FROM (SELECT i.attachment_id, i.store_id, i.compensation, count(*), min(i.failed_at) AS since, min(i.key) AS key,
              (array_agg(i.last_error ORDER BY i.key))[1] AS error, i.error_code AS code
       FROM objectlink.row_work i WHERE i.failed_at IS NOT NULL GROUP BY i.attachment_id, i.store_id, i.compensation, i.error_code) w

@@ -65,6 +65,21 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.last_deleted(int, text) IS 'the rows that linked an object and were deleted by the transaction that unlinked it last';
 
+-- Their keys and no more: events are read by many who may not read the table. See view kept_rows.
+CREATE FUNCTION objectlink.rows_to_restore(p_work objectlink.row_work) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  v_relation regclass := (SELECT a.relation FROM objectlink.attachment a WHERE a.id = p_work.attachment_id);
+  v_keys name[] := objectlink.key_columns(v_relation);
+BEGIN
+  RETURN (SELECT jsonb_build_object('relation', v_relation::text, 'count', count(*),
+                                    'rows', jsonb_agg((SELECT jsonb_object_agg(k, d.image -> k::text) FROM unnest(v_keys) k) ORDER BY d.id)
+                                              FILTER (WHERE v_keys IS NOT NULL AND d.n <= objectlink.compensated_rows_max()))
+          FROM (SELECT l.id, l.image, row_number() OVER (ORDER BY l.id) AS n FROM objectlink.last_deleted(p_work.store_id, p_work.key) l
+                WHERE l.attachment_id = p_work.attachment_id) d);
+END $$;
+COMMENT ON FUNCTION objectlink.rows_to_restore(objectlink.row_work) IS 'for an event: which rows of an attached table could not be restored, by their primary keys';
+
 -- A partition may be another one by now, or none: the row belongs into the tree.
 CREATE FUNCTION objectlink.kept_in(p_relation oid) RETURNS oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -90,7 +105,7 @@ BEGIN
       HINT = 'Restore the row without them: SELECT objectlink.restore_rows(..., without_dropped => true).';
   END IF;
   -- A generated column follows the others; one that is newer than the row has its default.
-  -- A value of type json is kept as text.
+  -- Values that JSON would change are kept as text, see keep_row.cpp. Whatever reads JSON would take that for a JSON string.
   SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum),
          string_agg(format(CASE WHEN objectlink.base_type(a.atttypid) = 'json'::regtype THEN '(%I #>> ''{}'')::json' ELSE '%I' END, a.attname), ', ' ORDER BY a.attnum)
     INTO v_columns, v_values
@@ -185,7 +200,9 @@ BEGIN
       WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND d.ref IS NULL AND objectlink.kept_in(d.relation) = v_step.relid
         AND EXISTS (SELECT FROM jsonb_array_elements(v_images -> (v_step.parent::text)) i
                     WHERE NOT EXISTS (SELECT FROM unnest(v_step.columns, v_step.parent_columns) AS u (c, p)
-                                      WHERE d.image -> u.c IS DISTINCT FROM i -> u.p OR d.image ->> u.c IS NULL))
+                                      -- Of unlike types one may be a number and the other a text.
+                                      WHERE d.image -> u.c IS DISTINCT FROM i -> u.p AND d.image ->> u.c IS DISTINCT FROM i ->> u.p
+                                         OR d.image ->> u.c IS NULL))
       GROUP BY d.marked ORDER BY d.marked
     LOOP
       IF v_found.marked THEN
