@@ -45,6 +45,10 @@ class ListingServer:
         return [f"{self.endpoint}/{BUCKET}?list-type=2&start-after=data/{page - 1:09d}/999" if page else
                 f"{self.endpoint}/{BUCKET}?list-type=2" for page in range(pages)]
 
+    def listings(self):
+        """Pages listed since it began."""
+        return int(urllib.request.urlopen(f"{self.endpoint}/listings").read())
+
     def _answers(self):
         try:
             return urllib.request.urlopen(f"{self.endpoint}/{BUCKET}?list-type=2&max-keys=1").status == 200
@@ -106,6 +110,11 @@ class ListedStore:
         """Of the daemon, its backend, and the server: hardly changed by what else the machine does."""
         backend = self.pg.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'objectlinkd'")
         return [cpu_seconds(pid) for pid in (self.daemon.pid, backend, self.server.pid)]
+
+    def longest_transaction(self):
+        """Seconds for which the transaction that the daemon has open now has been open."""
+        return self.pg.value("SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float FROM pg_stat_activity"
+                             " WHERE application_name = 'objectlinkd'")
 
     def peak_mib(self):
         return peak_resident_mib(self.daemon.pid)

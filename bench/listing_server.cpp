@@ -1,6 +1,6 @@
 // How fast can a store list? As fast as one thread can write: an S3 server whose keys are made by arithmetic, so that ten
 // million of them cost no memory. Answers ListObjectsV2 (prefix, start-after, continuation-token, max-keys), HEAD of a key,
-// 404 for anything else. Checks no signature, keeps nothing.
+// 404 for anything else. GET /listings says how many pages it has listed.  Checks no signature, keeps nothing.
 //
 //   bench_listing_server PORT KEYS BUCKET     key number n is "data/" || lpad(n / 1000, 9, '0') || '/' || lpad(n % 1000, 3, '0'),
 //                                             its ETag lpad(to_hex(n), 32, '0'), its size 1000 + n % 1000000
@@ -94,6 +94,7 @@ class Store {
     const std::string_view path = target.substr(0, target.find('?'));
     const std::string_view query = path.size() < target.size() ? target.substr(path.size() + 1) : std::string_view();
     const bool bucket = path == bucket_ || path == bucket_ + "/";
+    if (method == "GET" && path == "/listings") return reply("200 OK", "", std::to_string(listings_), out);
     if (method == "GET" && bucket && parameter(query, "list-type") == "2") return list(query, out);
     if (method == "HEAD" && bucket) return reply("200 OK", "", "", out);
     if (method == "HEAD" && path.starts_with(bucket_ + "/")) return head(decoded(path.substr(bucket_.size() + 1)), out);
@@ -122,6 +123,7 @@ class Store {
   }
 
   void list(std::string_view query, std::string& out) {
+    ++listings_;
     const std::string prefix = parameter(query, "prefix");
     std::string after = parameter(query, "continuation-token");
     if (after.empty()) after = parameter(query, "start-after");
@@ -163,6 +165,7 @@ class Store {
   const std::int64_t keys_;
   const std::string bucket_;
   std::string body_;
+  std::int64_t listings_ = 0;
 };
 
 struct Client {

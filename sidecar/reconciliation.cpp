@@ -15,6 +15,8 @@ constexpr seconds look_interval{1};  // for a run, while the store is busy anywa
 constexpr std::size_t ranges_at_once_max = 8;
 // Each range ends within a page that the next one asks for again.
 constexpr std::int64_t range_pages_min = 50;
+// Where there are no more ranges than can be under way at once, a few pages listed twice are nothing beside the time they save.
+constexpr std::int64_t few_ranges_pages_min = 10;
 constexpr std::size_t ranges_at_first_max = 256;
 // Pages of a range nobody knows the length of, until it counts as long.
 constexpr unsigned pages_before_split = 32;
@@ -150,8 +152,10 @@ void Reconciliation::load_ranges(Database& database) {
 
 void Reconciliation::cut_first_range(Database& database) {
   const RangeBounds& bounds = ranges_.front()->bounds();
-  const auto parts = static_cast<std::size_t>(std::clamp<std::int64_t>(
-      spread_.expected(bounds.after, bounds.up_to) / (range_pages_min * run_->page_size), 1, ranges_at_first_max));
+  const std::int64_t pages = spread_.expected(bounds.after, bounds.up_to) / run_->page_size;
+  const auto few = std::min<std::int64_t>(pages / few_ranges_pages_min, ranges_at_once_max);
+  const auto parts = static_cast<std::size_t>(
+      std::clamp<std::int64_t>(pages / range_pages_min, std::max<std::int64_t>(few, 1), ranges_at_first_max));
   const auto keys = spread_.cut(bounds.after, bounds.up_to, parts);
   if (keys.empty()) return;
   database.query("SELECT objectlink.split_range($1, $2, $3, $4, $5::text[])", store_, epoch_, run_->id, bounds.number,

@@ -16,7 +16,7 @@ from listed_store import ListedStore, ListingServer
 from pgbench import run_pgbench
 from setting import raw_loop_seconds
 
-OBJECTS = 10_000
+OBJECTS = 50_000
 HEADS = 500
 FOREGROUND_KEYS = 3_000_000
 FOREGROUND_SECONDS = 8
@@ -77,7 +77,9 @@ def _on_a_real_server(setting):
                 store.ended(store.begin())  # the marker is there
                 rates = interleave({
                     "objectlinkd": lambda: count / store.ended(store.begin()).took.total_seconds(),
-                    "raw lister": lambda: count / raw_loop_seconds(server.page_urls(), "GET", connections=8),
+                    # Another lister has to wait for each page before it can ask for the next; and one that knows all pages beforehand.
+                    "raw lister": lambda: count / raw_loop_seconds(server.page_urls(), "GET", connections=1),
+                    "8 raw listers": lambda: count / raw_loop_seconds(server.page_urls(), "GET", connections=8),
                     "boto3 HEAD": head_each,
                     "awscli, sort, comm": list_sort_compare,
                 }, setting.rounds, "keys/s")
@@ -85,6 +87,7 @@ def _on_a_real_server(setting):
         server.server.remove()
     return [
         Figure("reconcile_peers", "radosgw: over a raw lister", median_ratio(rates["objectlinkd"], rates["raw lister"]), target=(">=", 0.95), rounds=rates),
+        Figure("reconcile_peers", "radosgw: over 8 raw listers that know where each page begins", median_ratio(rates["objectlinkd"], rates["8 raw listers"]), rounds=rates),
         Figure("reconcile_peers", "radosgw: over boto3, a HEAD for each row", median_ratio(rates["objectlinkd"], rates["boto3 HEAD"]), rounds=rates),
         Figure("reconcile_peers", "radosgw: over awscli, sort and comm", median_ratio(rates["objectlinkd"], rates["awscli, sort, comm"]), rounds=rates)]
 
