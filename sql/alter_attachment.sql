@@ -126,6 +126,81 @@ SELECT objectlink.alter_attachment('marked', 'file', status_column => 'status') 
 SELECT status_column, soft_delete_column FROM objectlink.attachments WHERE relation = 'marked'::regclass;
 DROP TABLE marked;
 
+-- Which column marks rows as deleted
+CREATE TABLE leaf (id int PRIMARY KEY, file objectlink.storage_ref, gone boolean, gone_at timestamptz, note text);
+CREATE TABLE vein (leaf int REFERENCES leaf ON DELETE CASCADE, gone_at timestamptz, id int PRIMARY KEY);
+SELECT objectlink.attach('leaf', 'file', soft_delete_column => 'gone') > 0, daemon.walk();
+INSERT INTO leaf SELECT n, objectlink.storage_ref('docs', 'l' || n) FROM generate_series(1, 5) n;
+SELECT daemon.store('l1', 'l2', 'l3', 'l4', 'l5');
+UPDATE leaf SET gone = true WHERE id IN (1, 2);
+UPDATE leaf SET gone_at = now() WHERE id IN (2, 3);
+INSERT INTO leaf VALUES (6, 's3://docs/l4', NULL, now());
+SELECT daemon.apply();
+\set leaves 'SELECT key, state, due_at IS NULL AS rests, split_part(held_reason, \' since \', 1) AS held FROM objectlink.object WHERE key LIKE \'l_\' ORDER BY key;'
+:leaves
+DELETE FROM objectlink.event;
+SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone_at') > 0;
+SELECT soft_delete_column FROM objectlink.attachments WHERE relation = 'leaf'::regclass;
+SELECT daemon.walk(2), daemon.apply();
+-- 1 is linked again, 2 stays what it was, 3 is held: nobody has deleted it now; 4 has another row
+:leaves
+:events
+SELECT severity, what, split_part(detail, ' since ', 1) AS detail FROM objectlink.problems WHERE what = 'objects held' AND detail LIKE '%leaf%';
+UPDATE leaf SET gone = true WHERE id = 5; UPDATE leaf SET gone_at = now() WHERE id = 4; UPDATE leaf SET gone_at = NULL WHERE id = 3;
+SELECT op, objectlink.key(ref) FROM objectlink.outbox;
+SELECT daemon.apply();
+:leaves
+SELECT regexp_replace(tgname, '\d+', '') AS trigger, pg_get_triggerdef(oid) ~ 'gone_at' AND pg_get_triggerdef(oid) !~ 'gone IS' AS by_it FROM pg_trigger
+  WHERE tgrelid = 'leaf'::regclass AND NOT tgisinternal AND tgname LIKE 'objectlink%' AND tgname NOT LIKE '%truncate%' ORDER BY tgname;
+-- none any more
+SELECT objectlink.alter_attachment('leaf', 'file', reset => '{soft_delete_column}') > 0, daemon.walk() > 0, daemon.apply();
+:leaves
+:events
+SELECT objectlink.alter_attachment('leaf', 'file', reset => '{soft_delete_column}') > 0;
+SELECT count(*) FROM objectlink.scan;
+-- one that was dropped, and is there again under the same name
+SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone') > 0, daemon.walk() > 0, daemon.apply();
+SET client_min_messages = warning;
+ALTER TABLE leaf DROP gone CASCADE;
+RESET client_min_messages;
+SELECT daemon.walk() > 0, daemon.apply();
+SELECT objectlink.alter_attachment('leaf', 'file', retention => '1 day') > 0;
+SELECT what, remedy FROM objectlink.problems WHERE what LIKE 'soft%';
+ALTER TABLE leaf ADD gone boolean;
+SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone', reset => '{retention}') > 0;
+SELECT count(*) FROM objectlink.problems WHERE what LIKE 'soft%';
+SELECT daemon.walk() > 0, daemon.apply();
+-- together with marks that are taken back, also of related tables
+SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone_at', on_delete_failure => 'restore_row', related => '{vein}') > 0, daemon.walk() > 0, daemon.apply();
+SELECT tgrelid::regclass, tgname ~ 'mark' AS marks FROM pg_trigger WHERE tgname LIKE 'objectlink\_keep%' ORDER BY 1, 2;
+INSERT INTO vein (leaf, id) VALUES (5, 1);
+UPDATE vein SET gone_at = now(); UPDATE leaf SET gone_at = now() WHERE id = 5;
+SELECT relation, marked FROM objectlink.deleted_row ORDER BY id;
+SELECT daemon.apply(), daemon.refused($$SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone')$$);
+DELETE FROM objectlink.deleted_row;
+SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone') > 0, daemon.walk() > 0, daemon.apply();
+SELECT tgrelid::regclass, tgname ~ 'mark' AS marks FROM pg_trigger WHERE tgname LIKE 'objectlink\_keep%' ORDER BY 1, 2;
+SELECT objectlink.alter_attachment('leaf', 'file', on_delete_failure => 'dead_letter', reset => '{related}') > 0;
+-- while a request to delete it may be on its way, no row may come to link it
+UPDATE leaf SET gone = true, gone_at = NULL WHERE id = 5;
+INSERT INTO objectlink.condemned (ref) VALUES ('s3://docs/l5');
+SELECT daemon.refused($$SELECT objectlink.alter_attachment('leaf', 'file', reset => '{soft_delete_column}')$$);
+SELECT daemon.refused($$SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone_at')$$);
+SELECT soft_delete_column FROM objectlink.attachments WHERE relation = 'leaf'::regclass;
+UPDATE leaf SET gone_at = now() WHERE id = 5;
+SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone_at') > 0;
+DELETE FROM objectlink.condemned;
+-- refused as by attach
+SELECT daemon.refused(format('SELECT objectlink.alter_attachment(''leaf'', ''file'', soft_delete_column => %L)', c)) FROM unnest('{nowhere,file,id}'::text[]) c;
+SELECT objectlink.alter_attachment('leaf', 'file', status_column => 'note') > 0;
+SELECT daemon.refused($$SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'note')$$);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT daemon.refused($$SELECT objectlink.alter_attachment('leaf', 'file', reset => '{soft_delete_column}')$$);
+ROLLBACK;
+SET client_min_messages = warning;
+DROP TABLE vein, leaf;
+RESET client_min_messages;
+
 -- Only by the owner of the table, whose own type may run code of his while it is checked
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS objectlink_test_owner, objectlink_test_other;
@@ -143,7 +218,8 @@ SELECT objectlink.attach('mine', 'file') > 0;
 SELECT objectlink.alter_attachment('mine', 'file', status_column => 'status', status_map => '{"stored": "x", "pending": null, "missing": null, "corrupt": null, "failed": null}') > 0;
 SET ROLE objectlink_test_other;
 SELECT daemon.refused($$SELECT objectlink.alter_attachment('mine', 'file', retention => '1 day')$$);
-SELECT daemon.refused($$SELECT objectlink.change_policy(id, 'keep', NULL, NULL, NULL, NULL, NULL, 'mark', 'dead_letter') FROM objectlink.attachments WHERE relation = 'mine'::regclass$$);
+SELECT daemon.refused($$SELECT objectlink.change_mark(id, NULL) FROM objectlink.attachments WHERE relation = 'mine'::regclass$$);
+SELECT daemon.refused($$SELECT objectlink.change_policy(id, 'keep', NULL, NULL, NULL, NULL, NULL, 'mark', 'dead_letter', NULL) FROM objectlink.attachments WHERE relation = 'mine'::regclass$$);
 RESET ROLE;
 DROP TABLE mine, note, chunk, document, stranger;
 DROP OWNED BY objectlink_test_owner, objectlink_test_other;

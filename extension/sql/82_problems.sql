@@ -105,7 +105,9 @@ CREATE VIEW objectlink.problem_soft_delete_column AS
 SELECT 'error' AS severity, a.store, 'soft-delete column unusable' AS what,
        format('%s.%I, which marked rows as deleted, %s: all rows of the table link the objects of column %I', a.relation, a.soft_delete_column,
               CASE WHEN c.attnum IS NULL OR a.soft_delete_type IS NULL THEN 'was dropped' ELSE 'has another type' END, a.column_name) AS detail,
-       NULL::timestamptz AS since, format('detach and attach column %I of %s, with another soft_delete_column or none', a.column_name, a.relation) AS remedy
+       NULL::timestamptz AS since,
+       format('SELECT objectlink.alter_attachment(%1$L, %2$L, soft_delete_column => ...), or none: SELECT objectlink.alter_attachment(%1$L, %2$L, reset => ''{soft_delete_column}'')',
+              a.relation::text, a.column_name) AS remedy
 FROM objectlink.attachment a
 LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = a.relation AND c.attname = a.soft_delete_column AND NOT c.attisdropped
 WHERE a.detached_at IS NULL AND a.soft_delete_column IS NOT NULL

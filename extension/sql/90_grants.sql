@@ -19,7 +19,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'inventory_column',
       'check_soft_delete', 'check_soft_delete_column', 'create_keep_trigger', 'is_not_null', 'decides_partition', 'row_link', 'link_arguments', 'key_columns',
       'attach', 'detach', 'complete_triggers', 'drop_triggers', 'check_attachable', 'check_store', 'require_index',
-      'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'policy_of', 'change_policy', 'drop_keep_triggers', 'hold_deletions',
+      'index_at_once_bytes', 'asking_query', 'check_policy', 'alter_attachment', 'policy_of', 'change_policy', 'change_mark', 'drop_keep_triggers', 'hold_deletions',
       'release_deletions', 'expedite_deletions', 'release_brake', 'create_index', 'purge_erasures',
       'forget_capabilities', 'adopt_store', 'reconcile_storage', 'cancel_run', 'pause_run', 'resume_run', 'acknowledge',
       'check_row_policy', 'check_status_column', 'check_status_map', 'shown_states', 'status_word', 'set_row_policy',

@@ -85,6 +85,33 @@ def test_mark_taken_away_when_the_object_is_gone(papers, daemon):
     eventually(lambda: pg.run("SELECT status FROM paper WHERE objectlink.key(file) = 'a'") == [("stored",)])
 
 
+def test_another_column_marks_the_rows_from_now_on(papers, make_daemon):
+    """What was marked by the old one is alive again, what is marked by the new one alone is held until a person lets it go."""
+    pg = papers.pg
+    daemon = make_daemon()
+    pg.run("ALTER TABLE paper ADD gone boolean; ALTER SERVER docs OPTIONS (ADD retention '1 hour')")
+    put(papers, ["was marked", "is marked", "both", "neither"])
+    mark(papers, ["was marked", "both"])
+    pg.run("UPDATE paper SET gone = true WHERE objectlink.key(file) IN ('is marked', 'both')")
+    papers.sync()
+    assert pg.states() == {"was marked": "unlinked", "is marked": "stored", "both": "unlinked", "neither": "stored"}
+    daemon.stop()
+    pg.run("SELECT objectlink.alter_attachment('paper', 'file', soft_delete_column => 'gone')")
+    pg.run("SELECT objectlink.expedite_deletions('docs')")  # before anybody has walked over the rows
+    daemon.start()
+    papers.sync()
+    assert pg.states() == {"was marked": "stored", "is marked": "unlinked", "neither": "stored"}
+    papers.assert_bucket({"was marked", "is marked", "neither"})
+    problem, = pg.run("SELECT * FROM objectlink.problems WHERE what = 'objects held'")
+    assert "marked as deleted by column gone" in problem.detail
+    pg.run("SELECT " + problem.remedy.partition("SELECT ")[2])
+    pg.run("SELECT objectlink.expedite_deletions('docs')")
+    pg.run("ALTER SERVER docs OPTIONS (SET retention '0')")
+    pg.run("UPDATE paper SET gone = true WHERE objectlink.key(file) = 'neither'")
+    papers.sync()
+    papers.assert_bucket({"was marked"})
+
+
 def test_another_row_that_is_not_marked_keeps_the_object(papers, daemon):
     put(papers, ["a"])
     papers.pg.run("INSERT INTO paper (file) SELECT file FROM paper")
