@@ -152,6 +152,10 @@ struct Metrics::Series {
       counter(registry, "objectlink_reconcile_rest_seconds_total",
               "Time for which runs rested, so that other sessions could work."),
       {"store"}};
+  objectlink::Series<Gauge, 1> overdue{
+      gauge(registry, "objectlink_scrub_overdue_seconds",
+            "By how much the round of proofs takes longer than its interval, or has not begun; 0: it is in time."),
+      {"store"}};
   objectlink::Series<Counter, 1> requeued{
       counter(registry, "objectlink_requeued_objects_total", "Objects found without a due time, and made due again."),
       {"store"}};
@@ -233,6 +237,7 @@ void Metrics::set_watched(std::string_view store, std::string_view what, std::st
   if (what == "dead") series_->dead.at({store, label}).Set(number);
   if (what == "trouble") series_->trouble.at({store, label}).Set(number);
   if (what == "oldest") series_->oldest.at({store}).Set(number);
+  if (what == "overdue") series_->overdue.at({store}).Set(number);
 }
 
 void Metrics::count_scrubbed_bytes(std::string_view store, std::uint64_t bytes) {
@@ -247,7 +252,10 @@ void Metrics::count_reconcile_rest(std::string_view store, double seconds) {
   if (seconds > 0) series_->reconcile_rest.at({store}).Increment(seconds);
 }
 
-void Metrics::forget_scrub(std::string_view store) { series_->scrubbed_since.remove(store); }
+void Metrics::forget_scrub(std::string_view store) {
+  series_->scrubbed_since.remove(store);
+  series_->overdue.remove(store);
+}
 
 void Metrics::count_requeued(std::string_view store, std::uint64_t count) {
   series_->requeued.at({store}).Increment(static_cast<double>(count));
@@ -275,6 +283,7 @@ void Metrics::forget_store(std::string_view store) {
   series_->oldest.remove(store);
   series_->concurrency.remove(store);
   series_->scrubbed_since.remove(store);
+  series_->overdue.remove(store);
 }
 
 std::string Metrics::exposition() const {

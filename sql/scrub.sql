@@ -148,6 +148,17 @@ UPDATE objectlink.marker SET fence = NULL, fenced_at = NULL;
 -- A round that takes longer than the interval is a problem
 UPDATE objectlink.scrub SET begun_at = begun_at - interval '31 days';
 SELECT severity, what, remedy FROM objectlink.problems WHERE what = 'proofs overdue';
+CREATE FUNCTION daemon.overdue() RETURNS text LANGUAGE sql AS $$
+  SELECT round(number / 86400) || ' days' FROM objectlink.look_after(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) WHERE what = 'overdue'
+$$;
+SELECT daemon.overdue();
+UPDATE objectlink.scrub SET begun_at = now() - interval '29 days', done_begun_at = NULL;
+SELECT daemon.overdue();
+-- So is one that does not begin
+UPDATE objectlink.scrub SET begun_at = NULL, done_begun_at = now() - interval '33 days';
+SELECT daemon.overdue();
+ALTER SERVER docs OPTIONS (SET scrub_interval '0');
+SELECT daemon.overdue();
 DROP TABLE document, batches;
 SELECT daemon.walk();
 CALL daemon.finish();

@@ -88,7 +88,12 @@ BEGIN
     SELECT 'dead', p.operation, (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = p_store AND d.operation = p.operation)
     FROM unnest('{upload,verify,delete}'::text[]) AS p (operation)
     UNION ALL
+    -- Not of a store that is not scrubbed.
+    SELECT 'overdue', NULL, coalesce(greatest(0, extract(epoch FROM v_now - coalesce(c.begun_at, c.done_begun_at) - i.interval)), 0)
+    FROM objectlink.scrub c JOIN objectlink.store s ON s.id = c.store_id CROSS JOIN LATERAL (SELECT objectlink.scrub_interval(s.name) AS interval) i
+    WHERE c.store_id = p_store AND i.interval IS NOT NULL
+    UNION ALL
     SELECT 'trouble', s.state, (SELECT count(*) FROM objectlink.object o WHERE o.store_id = p_store AND o.state = s.state)
     FROM unnest('{missing,corrupt}'::text[]) AS s (state);
 END $$;
-COMMENT ON FUNCTION objectlink.look_after(int, bigint) IS 'for the owner of a store: makes due again what is stuck without a due time, deletes events whose retention is over and listings that nobody needs, and counts what waits, what was given up and what is wrong';
+COMMENT ON FUNCTION objectlink.look_after(int, bigint) IS 'for the owner of a store: makes due again what is stuck without a due time, deletes events whose retention is over and listings that nobody needs, and counts what waits, what was given up, what is wrong and how late its proofs are';

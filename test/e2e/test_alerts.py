@@ -17,7 +17,7 @@ def expressions():
 
 @pytest.fixture
 def shown(documents, proxy, daemon):
-    """What /metrics says after uploads, deletions, errors, throttling, a dead letter and a store that was down."""
+    """What /metrics says after uploads, deletions, errors, throttling, a dead letter, a store that was down, and proofs that were refused."""
     pg = documents.pg
     proxy.answer(400, code="EntityTooLarge", method="PUT", path="huge", times=None)
     proxy.answer(503, code="SlowDown", method="HEAD", times=1)
@@ -32,6 +32,10 @@ def shown(documents, proxy, daemon):
     proxy.clear()
     eventually(lambda: daemon.metric("objectlink_requeued_objects_total") == 1)
     documents.sync()
+    proxy.answer(403, code="AccessDenied", method="HEAD", times=None)
+    pg.run("ALTER SERVER docs OPTIONS (ADD scrub_interval '1 day', ADD scrub_rate '1000')")
+    eventually(lambda: daemon.metric("objectlink_scrub_overdue_seconds", store="docs") is not None, 60)
+    proxy.clear()
     return daemon.http("/metrics")[1]
 
 
@@ -55,9 +59,9 @@ def test_every_rule_asks_for_what_is_shown(shown):
                     assert words in values, (alert, name, label, words, values)
 
 
-@pytest.mark.parametrize("wanted", ["upload", "delete", "dead_letters", "inconsistent", "stuck", "store_breaker", "store_state", "oldest"])
+@pytest.mark.parametrize("wanted", ["upload", "delete", "dead_letters", "inconsistent", "scrub", "stuck", "store_breaker", "store_state", "oldest"])
 def test_each_demand_has_a_rule(wanted):
-    """Failure rates of uploads and deletions, what was given up, the state of consistency, stuck work, unusable stores."""
+    """Failure rates of uploads and deletions, what was given up, the state of consistency, proofs, stuck work, unusable stores."""
     assert any(wanted in expression for _, expression in expressions())
 
 

@@ -227,3 +227,19 @@ def test_once_does_not_wait_for_a_round(documents, make_daemon):
     assert daemon.run_once() == 0
     assert documents.pg.state("k") == "stored"
     assert documents.pg.value("SELECT count(*) FROM objectlink.scrub") == 0
+
+
+def test_a_round_that_is_late_shows_in_its_metric(stored, daemon):
+    pg = stored.pg
+
+    def overdue():
+        return daemon.metric("objectlink_scrub_overdue_seconds", store="docs")
+    scrubbed(pg)
+    set_options(pg, scrub_interval="1 day")
+    eventually(lambda: overdue() == 0, 60)
+    # The round under way has gone on for three days, and at such a rate it will for some more.
+    set_options(pg, scrub_rate=1)
+    pg.run("UPDATE objectlink.scrub SET begun_at = now() - interval '3 days', after_key = '', done_begun_at = now() - interval '4 days'")
+    eventually(lambda: 2 * 86400 <= (overdue() or 0) < 2 * 86400 + 600, 60)
+    set_options(pg, scrub_interval="0")
+    eventually(lambda: overdue() is None, 60)
