@@ -19,6 +19,9 @@ namespace {
 constexpr std::size_t looks_under_way_max = 16;
 // Between the whole seconds of two of the store's clocks: what was written so shortly before a listing proves nothing of it.
 constexpr seconds listing_slack{5};
+// An inventory need not have what was written shortly before it: "Amazon S3 Inventory consistency" in the user's guide
+// (docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html) promises no more than that it will be in a later one.
+constexpr std::chrono::hours inventory_slack{24};
 
 std::string text_of(const nlohmann::json& item, const char* name) {
   const auto& value = item.at(name);
@@ -252,13 +255,37 @@ void ComparedRange::start_look(const std::shared_ptr<Page>& page, Look& look) {
         if (head.ok()) {
           self->errand_.store_answered();
           look.sighting = judge_sighting(look.proved, head.value());
+          look.age = age_at(store_time(reply), head.value().last_modified);
           look.head = std::move(head.value());
         } else if (head.error().klass == ErrorClass::not_found && self->errand_.bucket_is_known()) {
           self->errand_.store_answered();
           look.sighting = Sighting::absent;
+        } else if (head.error().klass == ErrorClass::not_found && self->run_->collected) {
+          self->ask_for_bucket(page, look);
         } else {
           tell_health(self->errand_, head.error());
           page->error = look.error = head.error();
+        }
+      });
+}
+
+// A page that was listed just now has shown the bucket; one that was collected has not.
+void ComparedRange::ask_for_bucket(const std::shared_ptr<Page>& page, Look& look) {
+  ++page->under_way;
+  ++run_->looks_under_way;
+  errand_.send(
+      false, [](S3RequestBuilder& builder, const Signing& signing) { return builder.head_bucket(signing); },
+      [self = shared_from_this(), page, &look](const HttpReply& reply) {
+        --page->under_way;
+        --self->run_->looks_under_way;
+        if (page != self->page_) return;
+        const auto bucket = parse_head_bucket(reply);
+        if (bucket.ok()) {
+          self->errand_.store_answered();
+          look.sighting = Sighting::absent;
+        } else {
+          tell_health(self->errand_, bucket.error());
+          page->error = look.error = bucket.error();
         }
       });
 }
@@ -271,7 +298,8 @@ const ComparedRange::Look* ComparedRange::hidden_from_listing() const {
     // Of a key that XML cannot hold as it is nobody knows in which form it was listed.
     if (look.reason != "absent" || !look.sighting || *look.sighting == Sighting::absent || !xml_safe(look.key))
       continue;
-    if (look.head.last_modified && *look.head.last_modified + listing_slack < begun) return &look;
+    const seconds slack = run_->from_inventory ? inventory_slack : listing_slack;
+    if (look.head.last_modified && *look.head.last_modified + slack < begun) return &look;
   }
   return nullptr;
 }
@@ -281,8 +309,8 @@ ComparedRange::Outcome ComparedRange::conclude(Database& database, Time now) {
   for (const Look& look : page_->looks) {
     nlohmann::json item{{"key", look.key},
                         {"reason", look.reason},
-                        {"state", look.state},
-                        {"since", look.since},
+                        {"state", look.state.empty() ? nlohmann::json() : nlohmann::json(look.state)},
+                        {"since", look.since.empty() ? nlohmann::json() : nlohmann::json(look.since)},
                         {"sighting", look.sighting ? to_string(*look.sighting) : "unknown"},
                         {"evidence", nlohmann::json::parse(look.evidence)},
                         {"request_id", presentable(look.request_id)}};
@@ -290,6 +318,7 @@ ComparedRange::Outcome ComparedRange::conclude(Database& database, Time now) {
       item["size"] = look.head.size;
       item["etag"] = presentable(look.head.etag);
       item["version_id"] = presentable(look.head.version_id);
+      if (look.age) item["age_ms"] = look.age->count();
     }
     if (look.error) {
       item["error_code"] = presentable(look.error->code);

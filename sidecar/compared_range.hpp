@@ -76,13 +76,14 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
   // An object that the listing and the registry disagree about.
   struct Look {
     std::string key;
-    std::string reason;  // absent, changed, back
-    std::string state;   // of the registry, and since when: handed back as they are
+    std::string reason;  // absent, changed, back; of what the registry does not know, the kind of the finding
+    std::string state;   // of the registry, and since when: handed back as they are; empty: it does not know it
     std::string since;
     std::string evidence;  // JSON, handed back
     ProvedContent proved;
     std::optional<Sighting> sighting;  // none: not looked at yet, or not answered
     HeadReply head;
+    std::optional<std::chrono::milliseconds> age;  // by the store's clock
     std::string request_id;
     std::optional<S3Error> error;
   };
@@ -113,6 +114,7 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
   Outcome compare(Database& database, Time now);
   Outcome go_on_looking(Database& database, Time now, bool may_ask);
   void start_look(const std::shared_ptr<Page>& page, Look& look);
+  void ask_for_bucket(const std::shared_ptr<Page>& page, Look& look);
   Outcome conclude(Database& database, Time now);
   Outcome advance(const std::string& state, const std::string& reached, bool to_the_end, Time now);
   void end_page(Time now);

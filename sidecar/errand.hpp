@@ -17,6 +17,8 @@ struct StoreTraits {
   Capabilities capabilities;
   bool delete_all_versions = false;  // else only our own
   std::string prefix;                // all keys begin with it
+  std::string bucket;
+  std::string inventory_bucket;  // where its inventories are; empty: in its own
 };
 
 class Errand {

@@ -21,6 +21,8 @@ constexpr seconds versioning_interval{300};  // a bucket may become versioned at
 void KnownStore::set_options(const StoreOptions& options) {
   traits_.delete_all_versions = options.delete_all_versions;
   traits_.prefix = options.prefix;
+  traits_.bucket = options.bucket;
+  traits_.inventory_bucket = options.inventory_bucket;
   if (endpoint_ == options.endpoint && bucket_ == options.bucket) {
     next_probe_ = {};  // what stood in the way may be mended
     return;

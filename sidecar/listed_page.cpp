@@ -15,12 +15,6 @@ using std::chrono::milliseconds;
 // Of the whole seconds in which stores tell the time.
 constexpr milliseconds time_grain{1000};
 
-// Only such keys can stand in the database.
-bool can_be_ours(std::string_view key) {
-  return key.size() <= key_bytes_max && key.find('\0') == std::string_view::npos &&
-         find_malformed_utf8(key) == std::string_view::npos;
-}
-
 S3Error flaw(const ListPage& page, const char* code, std::string message) {
   S3Error error;
   error.klass = ErrorClass::conflict;
@@ -57,16 +51,24 @@ ListedPage to_listed_page(ListPage& listing, const HttpReply& reply) {
       ++page.foreign_keys;
       continue;
     }
-    std::optional<milliseconds> age;
-    if (now && object.last_modified)
-      age = std::max(milliseconds{0},
-                     std::chrono::duration_cast<milliseconds>(*now - *object.last_modified) - time_grain);
-    page.keys.push_back({std::move(object.key), object.size, std::move(object.etag), age});
+    page.keys.push_back(
+        {std::move(object.key), object.size, std::move(object.etag), age_at(now, object.last_modified)});
   }
   return page;
 }
 
 }  // namespace
+
+bool can_be_ours(std::string_view key) {
+  return key.size() <= key_bytes_max && key.find('\0') == std::string_view::npos &&
+         find_malformed_utf8(key) == std::string_view::npos;
+}
+
+std::optional<milliseconds> age_at(std::optional<std::chrono::system_clock::time_point> store_time,
+                                   std::optional<std::chrono::system_clock::time_point> last_modified) {
+  if (!store_time || !last_modified) return std::nullopt;
+  return std::max(milliseconds{0}, std::chrono::duration_cast<milliseconds>(*store_time - *last_modified) - time_grain);
+}
 
 std::optional<std::chrono::system_clock::time_point> store_time(const HttpReply& reply) {
   const std::string* const date = reply.header("date");

@@ -39,6 +39,13 @@ S3Result<ListedPage> read_page_in_any_order(const HttpReply& reply, std::string_
 // Leaves out what lies behind the end of a range. With the range's last key the page is the last.
 void cut_page(ListedPage& page, const std::optional<std::string>& range_end);
 
+// Only such keys can stand in the database.
+bool can_be_ours(std::string_view key);
+
+// How old what was modified then is at a time of the store's clock, and rather less than that.
+std::optional<std::chrono::milliseconds> age_at(std::optional<std::chrono::system_clock::time_point> store_time,
+                                                std::optional<std::chrono::system_clock::time_point> last_modified);
+
 // When the store sent a reply, by its own clock, in whole seconds.
 std::optional<std::chrono::system_clock::time_point> store_time(const HttpReply& reply);
 

@@ -34,7 +34,9 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
     if (next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
     return std::nullopt;
   }
-  std::optional<Time> next = collecting_ ? collecting_->next_turn() : next_turn_of_ranges();
+  std::optional<Time> next = reading_      ? reading_->next_turn()
+                             : collecting_ ? collecting_->next_turn()
+                                           : next_turn_of_ranges();
   if (next) next = std::max(*next, rest_.until());
   return next;
 }
@@ -52,6 +54,7 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn_of_ranges() const 
 
 bool Reconciliation::waits_to_ask(Time now) const {
   if (collecting_) return collecting_->wants_page(now);
+  if (reading_) return reading_->wants_piece(now);
   return run_ && std::ranges::any_of(ranges_, [now](const auto& range) { return range->waits_to_ask(now); });
 }
 
@@ -67,7 +70,9 @@ bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max
     if (!run_) return now >= next_look_ && load(database, now);
     if (rest_.is_resting(now)) return false;
     const Time begun = std::chrono::steady_clock::now();
-    const bool progress = collecting_ ? collect(database, now, requests_max > 0) : go_on(database, now, requests_max);
+    const bool progress = reading_      ? read_inventory(database, now, requests_max > 0)
+                          : collecting_ ? collect(database, now, requests_max > 0)
+                                        : go_on(database, now, requests_max);
     if (progress) rest(database, begun);
     return progress;
   } catch (const DatabaseError& error) {
@@ -93,8 +98,9 @@ void Reconciliation::rest(Database& database, Time begun) {
 bool Reconciliation::load(Database& database, Time now) {
   last_look_ = now;
   next_look_ = Time::max();
-  const Rows rows = database.query(
-      "SELECT id, prefix, store_prefix, page_size, listing FROM objectlink.next_run($1, $2)", store_, epoch_);
+  const Rows rows =
+      database.query("SELECT id, prefix, store_prefix, page_size, listing, inventory FROM objectlink.next_run($1, $2)",
+                     store_, epoch_);
   if (rows.is_null(0, 0)) return false;
   run_ = std::make_shared<RunInHand>();
   run_->id = rows.integer(0, 0);
@@ -107,6 +113,11 @@ bool Reconciliation::load(Database& database, Time now) {
   run_->seed = rng_();
   const std::string listing = rows.string(0, 4);
   run_->collected = listing == "collected";
+  run_->from_inventory = !rows.is_null(0, 5);
+  if (listing == "collecting" && run_->from_inventory) {
+    reading_ = std::make_shared<InventoryListing>(errand_, run_, rows.string(0, 5), rng_());
+    return true;
+  }
   if (listing == "ordered" && errand_.traits().capabilities.list_order == Support::no) {
     begin_collecting(database);
     return true;
@@ -172,6 +183,17 @@ bool Reconciliation::collect(Database& database, Time now, bool may_ask) {
   const auto outcome = collecting_->turn(database, now);
   if (outcome == CollectedListing::Outcome::over) finish();
   return asked || outcome != CollectedListing::Outcome::nothing;
+}
+
+bool Reconciliation::read_inventory(Database& database, Time now, bool may_ask) {
+  bool asked = false;
+  if (may_ask && reading_->wants_piece(now)) {
+    reading_->ask(now);
+    asked = true;
+  }
+  const auto outcome = reading_->turn(database, now);
+  if (outcome == InventoryListing::Outcome::over) finish();
+  return asked || outcome != InventoryListing::Outcome::nothing;
 }
 
 // The run begins anew, and is loaded as one that collects.
@@ -305,6 +327,7 @@ ComparedRange::Outcome Reconciliation::compare_sums(Database& database, Time now
 
 void Reconciliation::finish() {
   collecting_.reset();
+  reading_.reset();
   ranges_.clear();
   run_.reset();
   look_now();

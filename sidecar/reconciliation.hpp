@@ -2,7 +2,8 @@
 // their listings come. Pages that have come are compared together, by their sums (objectlink.compare_sums()): most of them are as they
 // should be, and nothing but the sums reaches the database. Where the ranges lie follows from the keys that the registry knows
 // (key_spread.hpp); one that turns out long is split when there is room for another.
-// A store that lists in another order than that of bytes has its listing collected first (collected_listing.hpp).
+// A store that lists in another order than that of bytes has its listing collected first (collected_listing.hpp); an inventory that is
+// compared instead of a listing as well (inventory_listing.hpp).
 // Beside other sessions of the database a run rests most of its time (run_rest.hpp).
 // Memory is bounded by the pages of the ranges at work; no request is under way inside of a transaction.
 // One per owned store; loop's thread. Whoever owns the store next goes on behind the last pages.
@@ -20,6 +21,7 @@
 #include "compared_range.hpp"
 #include "database.hpp"
 #include "errand.hpp"
+#include "inventory_listing.hpp"
 #include "key_spread.hpp"
 #include "metrics.hpp"
 #include "run_rest.hpp"
@@ -60,6 +62,7 @@ class Reconciliation {
   void load_ranges(Database& database);
   void cut_first_range(Database& database);
   bool collect(Database& database, Time now, bool may_ask);
+  bool read_inventory(Database& database, Time now, bool may_ask);
   bool go_on(Database& database, Time now, std::size_t requests_max);
   bool ask(Database& database, Time now, std::size_t requests_max);
   bool split_longest(Database& database);
@@ -78,6 +81,7 @@ class Reconciliation {
   std::shared_ptr<RunInHand> run_;
   std::vector<std::shared_ptr<ComparedRange>> ranges_;  // not done
   std::shared_ptr<CollectedListing> collecting_;        // instead of ranges
+  std::shared_ptr<InventoryListing> reading_;           // instead of both
   KeySpread spread_;
   std::size_t next_range_ = 0;  // whose turn it is
   bool may_split_ = true;

@@ -87,7 +87,7 @@ SELECT key, state, error_code, last_error, encode(sha256, 'hex') = repeat('ab', 
 ALTER SERVER docs OPTIONS (SET scrub_content_share '0');
 SELECT daemon.rest_is_over();
 SELECT daemon.prove('{"e": {"sha256": null}}');
-SELECT objectlink.note_sightings(daemon.store_id('docs'), 1, ARRAY[('e', 'back', 'corrupt', o.since, 'same', 1, '"E"', '', 'req', NULL, NULL, '{}')::objectlink.sighted])
+SELECT objectlink.note_sightings(daemon.store_id('docs'), 1, ARRAY[('e', 'back', 'corrupt', o.since, 'same', 1, '"E"', '', 'req', NULL, NULL, '{}', NULL)::objectlink.sighted])
 FROM objectlink.object o WHERE key = 'e';
 SELECT key, state FROM objectlink.object WHERE key = 'e';
 SELECT daemon.rest_is_over();

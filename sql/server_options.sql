@@ -30,7 +30,7 @@ SELECT name, left(value, 24) AS value, r.state, r.message, r.detail FROM (VALUES
   ('endpoint', 'http://h/b'), ('endpoint', 'http://h?x'), ('endpoint', 'http://h#x'), ('endpoint', 'http://a b'),
   ('endpoint', 'http://[::1'), ('endpoint', 'http://[h]'), ('endpoint', 'http://-h'), ('endpoint', 'http://a..b'),
   ('bucket', ''), ('bucket', 'ab'), ('bucket', repeat('b', 64)), ('bucket', 'Docs'), ('bucket', 'do_cs'), ('bucket', '-docs'),
-  ('bucket', 'docs.'), ('bucket', 'do..cs'), ('bucket', '10.0.0.1'),
+  ('bucket', 'docs.'), ('bucket', 'do..cs'), ('bucket', '10.0.0.1'), ('inventory_bucket', 'Docs'),
   ('prefix', '/a'), ('prefix', '.objectlink'), ('prefix', '.objectlink/a/'), ('prefix', repeat('p', 1023)),
   ('region', ''), ('region', 'eu central'), ('region', repeat('r', 65)),
   ('path_style', ''), ('path_style', 'perhaps'), ('path_style', 't'),

@@ -129,6 +129,27 @@ Sha256 Sha256Stream::finish() {
   return out;
 }
 
+struct Md5Stream::State {
+  Context context = new_context();
+};
+
+Md5Stream::Md5Stream() : state_(std::make_unique<State>()) {
+  require(EVP_DigestInit_ex2(state_->context.get(), md5_algorithm(), nullptr));
+}
+Md5Stream::~Md5Stream() = default;
+Md5Stream::Md5Stream(Md5Stream&&) noexcept = default;
+Md5Stream& Md5Stream::operator=(Md5Stream&&) noexcept = default;
+
+void Md5Stream::update(std::string_view bytes) {
+  require(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
+}
+
+Md5 Md5Stream::finish() {
+  Md5 out;
+  require(EVP_DigestFinal_ex(state_->context.get(), out.data(), nullptr));
+  return out;
+}
+
 std::string hex(std::span<const unsigned char> bytes) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string out;

@@ -35,6 +35,21 @@ class Sha256Stream {
   std::unique_ptr<State> state_;
 };
 
+// The same of MD5.
+class Md5Stream {
+ public:
+  Md5Stream();
+  ~Md5Stream();
+  Md5Stream(Md5Stream&&) noexcept;
+  Md5Stream& operator=(Md5Stream&&) noexcept;
+  void update(std::string_view bytes);
+  Md5 finish();  // once; the stream is of no use afterwards
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 std::string hex(std::span<const unsigned char> bytes);       // lower case
 std::optional<std::string> unhex(std::string_view text);     // either case; raw bytes
 std::string base64(std::span<const unsigned char> bytes);    // RFC 4648 with padding

@@ -66,6 +66,8 @@ constexpr auto options_table = std::to_array<Option>({
      "Write 'stored' to delete the version that was stored, or 'all' to delete every version of its key."},
     {"endpoint", [](std::string_view t, StoreOptions& o) { return keep(t, o.endpoint, check_endpoint); },
      "Write scheme, host and optionally port only, for example 'https://s3.example.com:9000'."},
+    {"inventory_bucket", [](std::string_view t, StoreOptions& o) { return keep(t, o.inventory_bucket, check_bucket); },
+     "Give the name of the bucket to which S3 Inventory delivers the lists of this one."},
     {"max_attempts", [](std::string_view t, StoreOptions& o) { return read_integer(t, 1, 1000, o.max_attempts); },
      "Give a number of attempts, for example '10'."},
     {"multipart_threshold",

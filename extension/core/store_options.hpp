@@ -18,8 +18,9 @@ struct StoreOptions {
   std::string bucket;    // empty: not set, and the store cannot be used
   std::string prefix;    // ends in '/', or is empty
   std::string region = "us-east-1";
-  std::string credentials;  // a profile's name; empty: the default chain
-  std::string ca_file;      // empty: the system's
+  std::string credentials;       // a profile's name; empty: the default chain
+  std::string ca_file;           // empty: the system's
+  std::string inventory_bucket;  // where S3 Inventory delivers; empty: the bucket itself
   bool path_style = true;
   bool delete_all_versions = false;  // of a key, not only the version that was stored
   bool seat_check = true;            // another host, port or data directory of the server: perhaps a clone

@@ -1,6 +1,6 @@
 -- Stores that do not list in the order of bytes: some go by UTF-16, some by nothing that can be told. Of such a listing no part says
 -- that a key is not there. So a run collects all of it, behind continuation tokens, and only when it is complete compares it, from
--- here, in the order of bytes.
+-- here, in the order of bytes. So does one that compares an inventory (71_inventory_listing.sql).
 
 CREATE TABLE objectlink.collection (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -10,14 +10,19 @@ CREATE TABLE objectlink.collection (
   store_time_ms bigint,
   token      text NOT NULL DEFAULT '',
   pages      bigint NOT NULL DEFAULT 0,
-  keys       bigint NOT NULL DEFAULT 0
+  keys       bigint NOT NULL DEFAULT 0,
+  manifest_md5 text,
+  files      int,
+  files_read int NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX collection_of_run ON objectlink.collection (run_id) WHERE NOT ended;
 COMMENT ON TABLE objectlink.collection IS 'runs that collect a listing before they compare it: how far that is';
 COMMENT ON COLUMN objectlink.collection.ended IS 'nobody needs it any more: its keys are removed, some at a time';
-COMMENT ON COLUMN objectlink.collection.begun_at IS 'when its first page was asked for: what was proved since may rightly be missing from it';
+COMMENT ON COLUMN objectlink.collection.begun_at IS 'when its first page was asked for, or the inventory begun: what was proved since may rightly be missing from it';
 COMMENT ON COLUMN objectlink.collection.store_time_ms IS 'the same, by the store''s own clock';
 COMMENT ON COLUMN objectlink.collection.token IS 'where the listing goes on';
+COMMENT ON COLUMN objectlink.collection.manifest_md5 IS 'of the manifest of the inventory that is read instead; NULL: none, or not yet';
+COMMENT ON COLUMN objectlink.collection.files IS 'how many files the inventory has; files_read: how many of them are here as a whole';
 
 -- Not logged: it can be had again. A crash of the server empties it, which the number of pages in the row of the empty key shows.
 CREATE UNLOGGED TABLE objectlink.collected_key (
@@ -93,6 +98,38 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.collection_token(int, bigint, bigint) IS 'for the owner of a store: where the listing goes on that a run collects';
 
+-- Keys of it, of which some may be here already: changed meanwhile, or the pages overlap. How many are not.
+CREATE FUNCTION objectlink.enter_collected(p_collection bigint, p_keys text[], p_sizes bigint[], p_etags text[], p_ages bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_new bigint;
+BEGIN
+  WITH entered AS (
+    INSERT INTO objectlink.collected_key AS k (collection_id, key, size, etag, age_ms)
+    SELECT DISTINCT ON (p.key) p_collection, p.key, p.size, p.etag, p.age_ms FROM unnest(p_keys, p_sizes, p_etags, p_ages) AS p (key, size, etag, age_ms) ORDER BY p.key
+    ON CONFLICT (collection_id, key) DO UPDATE SET size = excluded.size, etag = excluded.etag, age_ms = excluded.age_ms
+    RETURNING k.xmax = 0 AS fresh
+  )
+  SELECT count(*) FILTER (WHERE e.fresh) INTO v_new FROM entered e;
+  UPDATE objectlink.collection c SET pages = c.pages + 1, keys = c.keys + v_new WHERE c.id = p_collection;
+  UPDATE objectlink.collected_key k SET size = k.size + 1 WHERE k.collection_id = p_collection AND k.key = '';
+  RETURN v_new;
+END $$;
+COMMENT ON FUNCTION objectlink.enter_collected(bigint, text[], bigint[], text[], bigint[]) IS 'for the collection of a listing: enters keys of it; returns how many were not there';
+
+-- Within the transaction that has entered keys. p_complete: they were the last.
+CREATE FUNCTION objectlink.go_on_collecting(p_run bigint, p_requests int, p_complete boolean) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE objectlink.run r SET list_requests = r.list_requests + p_requests, progress_at = clock_timestamp(),
+      listing = CASE WHEN p_complete THEN 'collected' ELSE r.listing END,
+      out_of_time = coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
+  WHERE r.id = p_run;
+  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('its time budget of %s is spent', r.time_budget) WHERE r.id = p_run AND r.out_of_time;
+  RETURN CASE WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped' WHEN p_complete THEN 'collected' ELSE 'collecting' END;
+END $$;
+COMMENT ON FUNCTION objectlink.go_on_collecting(bigint, int, boolean) IS 'for the collection of a listing: writes the run''s progress; returns collecting, collected, or stopped';
+
 -- A page of it. p_next: the token behind it; NULL: it was the last. Returns collecting, collected, stalled (it shows nothing new, and goes on), or stopped.
 CREATE FUNCTION objectlink.collect_page(p_store int, p_epoch bigint, p_run bigint, p_token text, p_next text, p_store_time_ms bigint, p_since_ms bigint,
                                         p_keys text[], p_sizes bigint[], p_etags text[], p_ages bigint[]) RETURNS text
@@ -105,29 +142,16 @@ BEGIN
   IF v_run.listing IS DISTINCT FROM 'collecting' OR v_collection.token IS DISTINCT FROM p_token THEN
     RETURN 'stopped';
   END IF;
-  -- Listed twice: changed meanwhile, or the pages overlap.
-  WITH entered AS (
-    INSERT INTO objectlink.collected_key AS k (collection_id, key, size, etag, age_ms)
-    SELECT DISTINCT ON (p.key) v_collection.id, p.key, p.size, p.etag, p.age_ms FROM unnest(p_keys, p_sizes, p_etags, p_ages) AS p (key, size, etag, age_ms) ORDER BY p.key
-    ON CONFLICT (collection_id, key) DO UPDATE SET size = excluded.size, etag = excluded.etag, age_ms = excluded.age_ms
-    RETURNING k.xmax = 0 AS fresh
-  )
-  SELECT count(*) FILTER (WHERE e.fresh) INTO v_new FROM entered e;
+  v_new := objectlink.enter_collected(v_collection.id, p_keys, p_sizes, p_etags, p_ages);
   IF p_next IS NOT NULL AND v_new = 0 THEN
     RETURN 'stalled';
   END IF;
   UPDATE objectlink.collection c
-  SET token = coalesce(p_next, c.token), pages = c.pages + 1, keys = c.keys + v_new,
-      begun_at = CASE WHEN c.pages = 0 THEN clock_timestamp() - p_since_ms * interval '1 ms' ELSE c.begun_at END,
-      store_time_ms = CASE WHEN c.pages = 0 THEN p_store_time_ms - p_since_ms ELSE c.store_time_ms END
+  SET token = coalesce(p_next, c.token),
+      begun_at = CASE WHEN p_token = '' THEN clock_timestamp() - p_since_ms * interval '1 ms' ELSE c.begun_at END,
+      store_time_ms = CASE WHEN p_token = '' THEN p_store_time_ms - p_since_ms ELSE c.store_time_ms END
   WHERE c.id = v_collection.id;
-  UPDATE objectlink.collected_key k SET size = k.size + 1 WHERE k.collection_id = v_collection.id AND k.key = '';
-  UPDATE objectlink.run r SET list_requests = r.list_requests + 1, progress_at = clock_timestamp(),
-      listing = CASE WHEN p_next IS NULL THEN 'collected' ELSE r.listing END,
-      out_of_time = coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
-  WHERE r.id = p_run;
-  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('its time budget of %s is spent', r.time_budget) WHERE r.id = p_run AND r.out_of_time;
-  RETURN CASE WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state <> 'running') THEN 'stopped' WHEN p_next IS NULL THEN 'collected' ELSE 'collecting' END;
+  RETURN objectlink.go_on_collecting(p_run, 1, p_next IS NULL);
 END $$;
 COMMENT ON FUNCTION objectlink.collect_page(int, bigint, bigint, text, text, bigint, bigint, text[], bigint[], text[], bigint[]) IS 'for the owner of a store: a page of a listing that is collected before it is compared';
 

@@ -20,6 +20,8 @@ CREATE TABLE objectlink.run (
   pages         bigint NOT NULL DEFAULT 0,
   listed        bigint NOT NULL DEFAULT 0,
   compared      bigint NOT NULL DEFAULT 0,
+  inventory     text,
+  inventory_at  timestamptz,
   list_requests bigint NOT NULL DEFAULT 0,
   looks         bigint NOT NULL DEFAULT 0,
   undecided     bigint NOT NULL DEFAULT 0,
@@ -44,7 +46,9 @@ COMMENT ON TABLE objectlink.run IS 'runs of reconcile_storage(): what was asked 
 COMMENT ON COLUMN objectlink.run.call_id IS 'the first run of the call that queued it: a call for all stores queues one for each';
 COMMENT ON COLUMN objectlink.run.prefix IS 'only keys that begin with this; never less than the store''s own prefix';
 COMMENT ON COLUMN objectlink.run.place IS 'host, bucket and prefix of the store when it was queued: of another place it would prove nothing';
-COMMENT ON COLUMN objectlink.run.listing IS 'ordered: as the store lists it, range by range; of a store that lists in another order than that of bytes, all keys are collected first, and compared when they are complete';
+COMMENT ON COLUMN objectlink.run.listing IS 'ordered: as the store lists it, range by range; of a store that lists in another order than that of bytes, or of an inventory, all keys are collected first, and compared when they are complete';
+COMMENT ON COLUMN objectlink.run.inventory IS 'key of the manifest of an S3 Inventory, whose files are compared instead of a listing; NULL: the store is listed';
+COMMENT ON COLUMN objectlink.run.inventory_at IS 'when that inventory was begun, as its manifest says';
 COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared: these, and those of the registry';
 COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated ones included';
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
@@ -59,7 +63,8 @@ CREATE FUNCTION objectlink.run_page_size_max() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1000 $$;
 COMMENT ON FUNCTION objectlink.run_page_size_max() IS 'keys of a page of a listing, at most: the limit of S3';
 
-CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_size int, repair_limit int, repair_limit_share int, time_budget interval) RETURNS void
+CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_size int, repair_limit int, repair_limit_share int, time_budget interval,
+                                     inventory text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
@@ -81,6 +86,13 @@ BEGIN
   ELSIF store IS NULL AND prefix IS NOT NULL THEN
     RAISE EXCEPTION 'prefix needs a store' USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'Keys below it mean something in one store only.';
+  ELSIF store IS NULL AND inventory IS NOT NULL THEN
+    RAISE EXCEPTION 'inventory needs a store' USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'An inventory lists one bucket.';
+  ELSIF inventory NOT LIKE '%manifest.json' OR octet_length(inventory) > 1024 THEN
+    RAISE EXCEPTION 'invalid inventory: "%"', left(inventory, 100) USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must be the key of a manifest, which ends in manifest.json.',
+      HINT = 'S3 Inventory delivers it as <prefix>/<bucket>/<id>/<date>/manifest.json; the bucket, where it is another one, is server option inventory_bucket.';
   ELSIF store IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.server s WHERE s.name = store) THEN
     RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object',
       HINT = 'See view objectlink.server.';
@@ -96,10 +108,11 @@ BEGIN
       DETAIL = 'What lies there belongs to objectlink itself and is never compared.';
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.check_run(name, text, text, int, int, int, interval) IS 'raises an error that says why a run cannot be queued';
+COMMENT ON FUNCTION objectlink.check_run(name, text, text, int, int, int, interval, text) IS 'raises an error that says why a run cannot be queued';
 
 -- NULL: another one of this store is under way.
-CREATE FUNCTION objectlink.queue_run(p_store name, p_mode text, p_prefix text, p_page_size int, p_limit int, p_share int, p_budget interval, p_call bigint) RETURNS bigint
+CREATE FUNCTION objectlink.queue_run(p_store name, p_mode text, p_prefix text, p_page_size int, p_limit int, p_share int, p_budget interval, p_call bigint,
+                                     p_inventory text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_id bigint;
@@ -107,26 +120,26 @@ BEGIN
   -- One that had no more time is what a schedule calls for again.
   UPDATE objectlink.run r SET state = 'queued', out_of_time = false, pause_reason = NULL, time_budget = p_budget, begun_at = NULL, call_id = coalesce(p_call, r.id)
   WHERE r.store_id = objectlink.store_id(p_store) AND r.state = 'paused' AND r.out_of_time AND r.mode = p_mode
-    AND r.prefix = coalesce(p_prefix, objectlink.store_prefix(p_store))
+    AND r.prefix = coalesce(p_prefix, objectlink.store_prefix(p_store)) AND r.inventory IS NOT DISTINCT FROM p_inventory
   RETURNING r.id INTO v_id;
   IF FOUND THEN
     RETURN v_id;
   ELSIF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
     RETURN NULL;
   END IF;
-  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget)
+  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget, inventory, listing)
   VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size,
-          p_limit, p_share, p_budget)
+          p_limit, p_share, p_budget, p_inventory, CASE WHEN p_inventory IS NULL THEN 'ordered' ELSE 'collecting' END)
   ON CONFLICT (store_id) WHERE state IN ('queued', 'running', 'paused') DO NOTHING
   RETURNING id INTO v_id;
   UPDATE objectlink.run SET call_id = v_id WHERE id = v_id AND call_id IS NULL;
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, int, int, interval, bigint) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
+COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, int, int, interval, bigint, text) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
 
 CREATE FUNCTION objectlink.reconcile_storage(store name DEFAULT NULL, mode text DEFAULT 'report', prefix text DEFAULT NULL,
                                              page_size int DEFAULT 1000, repair_limit int DEFAULT 1000, repair_limit_share int DEFAULT 10,
-                                             time_budget interval DEFAULT NULL) RETURNS bigint
+                                             time_budget interval DEFAULT NULL, inventory text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -136,11 +149,11 @@ DECLARE
   v_busy name[] := '{}';
   v_run objectlink.run;
 BEGIN
-  PERFORM objectlink.check_run(store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget);
+  PERFORM objectlink.check_run(store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, inventory);
   FOR v_store IN
     SELECT s.name FROM objectlink.server s WHERE s.name = coalesce(store, s.name) AND objectlink.place_of(s.name) IS NOT NULL ORDER BY s.name
   LOOP
-    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, v_call);
+    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, v_call, inventory);
     IF v_id IS NULL THEN
       v_busy := v_busy || v_store;
     END IF;
@@ -167,7 +180,7 @@ BEGIN
   PERFORM objectlink.ring_daemon();
   RETURN v_call;
 END $$;
-COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int, int, int, interval) IS 'queues a comparison of a store (NULL: of each) with registry and rows; returns its number at once, of several the first one''s';
+COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int, int, int, interval, text) IS 'queues a comparison of a store (NULL: of each), or of the inventory that this manifest describes, with registry and rows; returns its number at once, of several the first one''s';
 
 -- As the triggers ring: only a sleeper, and never where it would forbid PREPARE TRANSACTION. A lost ring costs one poll interval.
 CREATE FUNCTION objectlink.ring_daemon() RETURNS void
@@ -247,7 +260,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
 
 -- For the owner of a store: what to go on with, and where.
-CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text)
+CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
@@ -270,6 +283,7 @@ BEGIN
   prefix := v_run.prefix;
   store_prefix := objectlink.store_prefix((SELECT s.name FROM objectlink.store s WHERE s.id = p_store));
   page_size := v_run.page_size;
+  inventory := v_run.inventory;
   PERFORM objectlink.check_collection(p_store, p_epoch, v_run.id);
   listing := (SELECT r.listing FROM objectlink.run r WHERE r.id = v_run.id);
 END $$;

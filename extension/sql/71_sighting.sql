@@ -2,8 +2,9 @@
 -- there. Nothing is deleted or unlinked by it.
 
 CREATE TYPE objectlink.sighted AS (key text, reason text, state text, since timestamptz, sighting text, size bigint, etag text, version_id text,
-                                   request_id text, error_code text, message text, evidence jsonb);
+                                   request_id text, error_code text, message text, evidence jsonb, age_ms bigint);
 COMMENT ON TYPE objectlink.sighted IS 'what a look at one object showed';
+COMMENT ON COLUMN objectlink.sighted.age_ms IS 'since it was written, by the store''s own clock; NULL: unknown';
 COMMENT ON COLUMN objectlink.sighted.state IS 'of the registry when the look was asked for; the look counts only while it is still in it, since then';
 COMMENT ON COLUMN objectlink.sighted.sighting IS 'same: what was proved before; other: something else; absent: the store does not have it; unknown: nothing was proved';
 

@@ -268,6 +268,9 @@ BEGIN
   SELECT * INTO v_page FROM objectlink.pair_page(v_run, p_after, p_up_to, p_keys, p_sizes, p_etags, p_ages);
   v_word := objectlink.ask_page(p_store, v_page.pairs);
   v_verdicts := ARRAY(SELECT v FROM objectlink.judge_page(v_run, v_page.pairs, v_word, v_listed_from) v);
+  IF v_run.inventory IS NOT NULL THEN
+    v_verdicts := objectlink.look_first(v_verdicts);
+  END IF;
   v_found := ARRAY(SELECT (((v).pair).key, v.kind, v.attachment_id, objectlink.evidence_of(v_run, v), NULL)::objectlink.difference
                    FROM unnest(v_verdicts) v WHERE v.kind IS NOT NULL AND v.look IS NULL);
   PERFORM objectlink.note_findings(p_store, p_run, v_found);
@@ -278,9 +281,10 @@ BEGIN
   v_undecided := (SELECT count(*) FROM unnest(v_verdicts) v WHERE v.undecided) + v_page.unread;
   PERFORM objectlink.close_findings(p_store, p_run, p_after, v_page.reached, v_run.prefix, v_found, v_reserved);
   SELECT json_agg(json_build_object('key', ((v).pair).key, 'reason', v.look, 'state', (((v).pair).was).state, 'since', (((v).pair).was).since,
-                                    'size', o.size, 'etag', o.etag, 'sha256', encode(o.sha256, 'hex'), 'evidence', objectlink.evidence_of(v_run, v)))
+                                    'size', CASE WHEN ((v).pair).was IS NULL THEN ((v).pair).size ELSE o.size END,
+                                    'etag', CASE WHEN ((v).pair).was IS NULL THEN ((v).pair).etag ELSE o.etag END, 'sha256', encode(o.sha256, 'hex'), 'evidence', objectlink.evidence_of(v_run, v)))
     INTO v_looks
-    FROM unnest(v_verdicts) v JOIN objectlink.object o ON o.store_id = p_store AND o.key = ((v).pair).key COLLATE "C"
+    FROM unnest(v_verdicts) v LEFT JOIN objectlink.object o ON o.store_id = p_store AND o.key = ((v).pair).key COLLATE "C" AND (((v).pair).was).state IS NOT NULL
     WHERE v.look IS NOT NULL;
   -- With something left to look at, the page is not done: what the looks show is committed with its progress.
   IF v_looks IS NULL THEN
@@ -300,6 +304,7 @@ SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_
 DECLARE
   v_run objectlink.run := objectlink.run_under_way(p_store, p_epoch, p_run);
   v_looks objectlink.sighted[];
+  v_undecided bigint := 0;
 BEGIN
   IF v_run.id IS NULL OR NOT objectlink.range_is_at(p_run, p_range, p_after) THEN
     RETURN 'stopped';
@@ -309,9 +314,15 @@ BEGIN
     SELECT count(*) FROM unnest(v_looks) l WHERE objectlink.state_after_sighting(l.state, l.sighting) IN ('missing', 'corrupt'))) THEN
     RETURN 'stopped';
   END IF;
+  IF v_run.inventory IS NOT NULL THEN
+    v_undecided := objectlink.note_unknown_objects(objectlink.run_under_way(p_store, p_epoch, p_run), v_looks);
+    IF v_undecided IS NULL THEN
+      RETURN 'stopped';
+    END IF;
+  END IF;
   PERFORM objectlink.note_sightings(p_store, p_run, v_looks);
   PERFORM objectlink.advance_range(p_run, p_range, p_reached, 1, p_listed, p_compared, cardinality(v_looks),
-                                 p_undecided + (SELECT count(*) FROM unnest(v_looks) l WHERE l.sighting = 'unknown'));
+                                 p_undecided + v_undecided + (SELECT count(*) FROM unnest(v_looks) l WHERE l.sighting = 'unknown'));
   RETURN (SELECT r.state FROM objectlink.run r WHERE r.id = p_run);
 END $$;
 COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, int, text, text, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';

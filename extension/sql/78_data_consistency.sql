@@ -46,13 +46,14 @@ BEGIN
     v_run := objectlink.last_comparison(v_store.id);
     SELECT r.* INTO v_latest FROM objectlink.run r WHERE r.store_id = v_store.id AND r.mode <> 'inventory' ORDER BY r.id DESC LIMIT 1;
     queued_run := CASE WHEN v_latest.state IN ('queued', 'running', 'paused') THEN v_latest.id END;
-    IF max_age IS NOT NULL AND queued_run IS NULL AND (v_run.id IS NULL OR clock_timestamp() - v_run.ended_at > max_age) THEN
+    IF max_age IS NOT NULL AND queued_run IS NULL AND (v_run.id IS NULL OR clock_timestamp() - coalesce(v_run.inventory_at, v_run.ended_at) > max_age) THEN
       queued_run := objectlink.reconcile_storage(v_store.name);
     END IF;
     store_name := v_store.name;
     run_id := v_run.id;
-    compared_at := v_run.ended_at;
-    age := clock_timestamp() - v_run.ended_at;
+    -- An inventory tells of the moment when it was begun.
+    compared_at := coalesce(v_run.inventory_at, v_run.ended_at);
+    age := clock_timestamp() - compared_at;
     undecided := v_run.undecided;
     note := nullif(concat_ws('; ',
       CASE WHEN v_run.id IS NULL THEN 'nobody has compared this store as a whole yet' END,

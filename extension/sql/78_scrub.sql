@@ -141,7 +141,7 @@ BEGIN
                     CASE WHEN l.content_differs THEN 'ContentDiffers' END,
                     CASE WHEN l.content_differs THEN format('size and ETag are those that were proved, but the SHA-256 of its content is %s', l.sha256) END,
                     jsonb_strip_nulls(jsonb_build_object('scrub_round', v.round, 'state', o.state, 'proved_size', o.size, 'proved_etag', o.etag,
-                      'proved_at', o.verified_at, 'proved_sha256', encode(o.sha256, 'hex'), 'sha256', l.sha256)))::objectlink.sighted
+                      'proved_at', o.verified_at, 'proved_sha256', encode(o.sha256, 'hex'), 'sha256', l.sha256)), NULL)::objectlink.sighted
                    ORDER BY l.key COLLATE "C")
     INTO v_sighted
     FROM json_to_recordset(p_looks) AS l (key text, state text, since timestamptz, sighting text, size bigint, etag text, version_id text,

@@ -4,6 +4,8 @@ Each function gets the exchange (see proxy.Exchange) and the rule's arguments, a
 client, or None when it has sent that itself; exchange.cut() does not return.
 """
 import base64
+import datetime
+import email.utils
 import hashlib
 import html
 import re
@@ -118,6 +120,17 @@ def drop_headers(exchange, names):
     for name in names:
         head = re.sub(rb"\r\n" + name.encode() + rb":[^\r\n]*", b"", head, flags=re.I)
     return exchange.forward(Message(head, exchange.request.body))
+
+
+def older_objects(exchange, hours):
+    """The store says of its objects that they were written so long before they were."""
+    reply = exchange.forward()
+    modified = reply.header("Last-Modified")
+    if modified is None:
+        return reply
+    then = email.utils.parsedate_to_datetime(modified) - datetime.timedelta(hours=hours)
+    head = re.sub(rb"(\r\nLast-Modified:)[^\r\n]*", rb"\1 " + email.utils.format_datetime(then, usegmt=True).encode(), reply.head, flags=re.I)
+    return Message(head, reply.body)
 
 
 def delete_errors(exchange, keys, code="InternalError", access_key=None, secret_key=None):

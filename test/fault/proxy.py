@@ -254,6 +254,9 @@ class FaultProxy:
     def drop_headers(self, names, **match):
         return self._add("drop_headers", match, names=names)
 
+    def older_objects(self, hours, **match):
+        return self._add("older_objects", {"method": "HEAD", "times": None, **match}, hours=hours)
+
     def delete_errors(self, keys, code="InternalError", **match):
         """keys: a list, or a regular expression."""
         match = {"method": "POST", "query": "^delete", **match}

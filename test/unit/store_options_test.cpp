@@ -76,31 +76,31 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Names, BadOption,
-    testing::Values(Bad{"bucket", "", "It must have 3 to 63"}, Bad{"bucket", "ab", "It must have 3 to 63"},
-                    Bad{"bucket", std::string(64, 'b'), "It must have 3 to 63"},
-                    Bad{"bucket", "Docs", "Only lower-case letters, digits, dots and hyphens are allowed (byte 1)"},
-                    Bad{"bucket", "do_cs", "Only lower-case letters, digits, dots and hyphens are allowed (byte 3)"},
-                    Bad{"bucket", "docs/a", "Only lower-case"}, Bad{"bucket", "d\xc3\xb6x", "Only lower-case"},
-                    Bad{"bucket", "do cs", "Only lower-case"}, Bad{"bucket", "-docs", "It must begin and end"},
-                    Bad{"bucket", "docs-", "It must begin and end with a letter or a digit (byte 5)"},
-                    Bad{"bucket", ".docs", "It must begin"}, Bad{"bucket", "docs.", "It must begin"},
-                    Bad{"bucket", "do..cs", "Two dots"}, Bad{"bucket", "10.0.0.1", "It must not look like an IP"},
-                    Bad{"prefix", "/", "It must not begin with a slash"}, Bad{"prefix", "/a/", "It must not begin"},
-                    Bad{"prefix", ".objectlink/", "Keys below .objectlink/"},
-                    Bad{"prefix", ".objectlink", "Keys below"}, Bad{"prefix", ".objectlink/a", "Keys below"},
-                    Bad{"prefix", "a\xff", "It is not valid UTF-8 (byte 2)"},
-                    Bad{"prefix", "a\0b"s, "It contains a NUL"},
-                    Bad{"prefix", std::string(1023, 'p'), "It leaves no room"}, Bad{"region", "", "It is empty"},
-                    Bad{"region", "eu central", "Only letters"}, Bad{"region", "eu/1", "Only letters"},
-                    Bad{"region", x65, "It is longer than 64"}, Bad{"credentials", "", "It is empty"},
-                    Bad{"credentials", "a b", "Only letters"}, Bad{"credentials", "../x", "Only letters"},
-                    Bad{"credentials", "AKIA+x/yz==", "Only letters"}, Bad{"credentials", x65, "It is longer"},
-                    Bad{"ca_file", "", "An absolute path"}, Bad{"ca_file", "ca.pem", "An absolute path"},
-                    Bad{"ca_file", "./ca.pem", "An absolute path"}, Bad{"ca_file", "/a\nb", "Control characters"},
-                    Bad{"ca_file", "/" + std::string(1023, 'a'), "It is longer"},
-                    Bad{"path_style", "", "It is neither"}, Bad{"path_style", "maybe", "It is neither"},
-                    Bad{"path_style", "2", "It is neither"}, Bad{"path_style", "true ", "It is neither"},
-                    Bad{"path_style", "t", "It is neither"}));
+    testing::Values(
+        Bad{"bucket", "", "It must have 3 to 63"}, Bad{"bucket", "ab", "It must have 3 to 63"},
+        Bad{"bucket", std::string(64, 'b'), "It must have 3 to 63"},
+        Bad{"bucket", "Docs", "Only lower-case letters, digits, dots and hyphens are allowed (byte 1)"},
+        Bad{"bucket", "do_cs", "Only lower-case letters, digits, dots and hyphens are allowed (byte 3)"},
+        Bad{"bucket", "docs/a", "Only lower-case"}, Bad{"bucket", "d\xc3\xb6x", "Only lower-case"},
+        Bad{"bucket", "do cs", "Only lower-case"}, Bad{"bucket", "-docs", "It must begin and end"},
+        Bad{"bucket", "docs-", "It must begin and end with a letter or a digit (byte 5)"},
+        Bad{"bucket", ".docs", "It must begin"}, Bad{"bucket", "docs.", "It must begin"},
+        Bad{"bucket", "do..cs", "Two dots"}, Bad{"bucket", "10.0.0.1", "It must not look like an IP"},
+        Bad{"inventory_bucket", "", "It must have 3 to 63"}, Bad{"inventory_bucket", "Docs", "Only lower-case"},
+        Bad{"prefix", "/", "It must not begin with a slash"}, Bad{"prefix", "/a/", "It must not begin"},
+        Bad{"prefix", ".objectlink/", "Keys below .objectlink/"}, Bad{"prefix", ".objectlink", "Keys below"},
+        Bad{"prefix", ".objectlink/a", "Keys below"}, Bad{"prefix", "a\xff", "It is not valid UTF-8 (byte 2)"},
+        Bad{"prefix", "a\0b"s, "It contains a NUL"}, Bad{"prefix", std::string(1023, 'p'), "It leaves no room"},
+        Bad{"region", "", "It is empty"}, Bad{"region", "eu central", "Only letters"},
+        Bad{"region", "eu/1", "Only letters"}, Bad{"region", x65, "It is longer than 64"},
+        Bad{"credentials", "", "It is empty"}, Bad{"credentials", "a b", "Only letters"},
+        Bad{"credentials", "../x", "Only letters"}, Bad{"credentials", "AKIA+x/yz==", "Only letters"},
+        Bad{"credentials", x65, "It is longer"}, Bad{"ca_file", "", "An absolute path"},
+        Bad{"ca_file", "ca.pem", "An absolute path"}, Bad{"ca_file", "./ca.pem", "An absolute path"},
+        Bad{"ca_file", "/a\nb", "Control characters"}, Bad{"ca_file", "/" + std::string(1023, 'a'), "It is longer"},
+        Bad{"path_style", "", "It is neither"}, Bad{"path_style", "maybe", "It is neither"},
+        Bad{"path_style", "2", "It is neither"}, Bad{"path_style", "true ", "It is neither"},
+        Bad{"path_style", "t", "It is neither"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Numbers, BadOption,
@@ -182,6 +182,7 @@ TEST(StoreOptions, HasTheDefaultsOfTheManual) {
   EXPECT_EQ(options.region, "us-east-1");
   EXPECT_EQ(options.credentials, "");
   EXPECT_EQ(options.ca_file, "");
+  EXPECT_EQ(options.inventory_bucket, "");
   EXPECT_TRUE(options.path_style);
   EXPECT_EQ(options.connect_timeout, 5s);
   EXPECT_EQ(options.request_timeout, 60s);
@@ -201,6 +202,7 @@ TEST(StoreOptions, HasTheDefaultsOfTheManual) {
 TEST(StoreOptions, ReadsAllOptions) {
   const StoreOptions options = read({{"endpoint", "https://s3.example.com:9000"},
                                      {"bucket", "docs-2024.x"},
+                                     {"inventory_bucket", "docs-lists"},
                                      {"prefix", "a/b"},
                                      {"region", "eu-central-1"},
                                      {"path_style", "OFF"},
@@ -221,6 +223,7 @@ TEST(StoreOptions, ReadsAllOptions) {
                                      {"ca_file", "/etc/ssl/my ca.pem"}});
   EXPECT_EQ(options.endpoint, "https://s3.example.com:9000");
   EXPECT_EQ(options.bucket, "docs-2024.x");
+  EXPECT_EQ(options.inventory_bucket, "docs-lists");
   EXPECT_EQ(options.prefix, "a/b/");
   EXPECT_EQ(options.region, "eu-central-1");
   EXPECT_FALSE(options.path_style);
