@@ -1,4 +1,4 @@
--- What would attach() find? A column of keys is compared with the listing of a bucket, as a run of its own mode: nothing is linked, and
+-- What would attach() find? A column of keys, or of references to one store, is compared with the listing of a bucket, as a run of its own mode: nothing is linked, and
 -- nothing changes but the counts. What is missing is told by the listing alone: attach() looks at each object itself.
 
 CREATE TABLE objectlink.inventory (
@@ -21,17 +21,27 @@ CREATE TABLE objectlink.inventory (
 COMMENT ON TABLE objectlink.inventory IS 'what runs of inventory_column() have counted up to now';
 COMMENT ON COLUMN objectlink.inventory.samples IS 'the first of each kind: keys, and of what would be refused the reason';
 
+CREATE FUNCTION objectlink.holds_references(p_relation regclass, p_column name) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attname = p_column AND NOT a.attisdropped
+                 AND objectlink.base_type(a.atttypid) = 'objectlink.storage_ref'::regtype)
+$$;
+COMMENT ON FUNCTION objectlink.holds_references(regclass, name) IS 'whether the values of a column are references, and no bare keys';
+
 CREATE FUNCTION objectlink.inventory_column(relation regclass, column_name name, store name, samples int DEFAULT 10) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
   v_id bigint;
   v_member regclass;
+  v_refs boolean := objectlink.holds_references(relation, column_name);
 BEGIN
   IF store IS NULL OR samples IS NULL OR samples NOT BETWEEN 0 AND 1000 THEN
     RAISE EXCEPTION 'store must be given, and samples must be between 0 and 1000' USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  PERFORM objectlink.check_attachable(relation, column_name, store);
+  -- A reference names its store itself: those to other stores are left out.
+  PERFORM objectlink.check_attachable(relation, column_name, CASE WHEN NOT v_refs THEN store END);
+  PERFORM objectlink.check_store(store);
   IF NOT has_column_privilege(session_user, relation, column_name, 'SELECT') OR NOT has_server_privilege(session_user, store, 'USAGE') THEN
     RAISE EXCEPTION 'permission denied for column "%" of %, or for foreign server %', column_name, relation, store USING ERRCODE = 'insufficient_privilege';
   ELSIF EXISTS (SELECT FROM objectlink.attachment a WHERE a.relation = relation AND a.column_name = column_name AND a.detached_at IS NULL) THEN
@@ -40,10 +50,10 @@ BEGIN
   END IF;
   PERFORM objectlink.check_run(store, 'report', NULL, objectlink.run_page_size_max(), 1, 1, NULL);
   -- Each page of the listing asks the column once; without an index that is a pass over the table.
-  FOR v_member IN SELECT u FROM objectlink.unindexed(relation, column_name, true) u ORDER BY u LOOP
+  FOR v_member IN SELECT u FROM objectlink.unindexed(relation, column_name, NOT v_refs) u ORDER BY u LOOP
     IF coalesce((SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree(v_member) t), pg_relation_size(v_member)) > objectlink.index_at_once_bytes() THEN
       RAISE EXCEPTION 'column "%" of % has no index by which it can be asked', column_name, v_member USING ERRCODE = 'object_not_in_prerequisite_state',
-        HINT = format('Create it, attach() needs it too: CREATE INDEX CONCURRENTLY ON %s (%I COLLATE "C").', v_member, column_name);
+        HINT = format('Create it, attach() needs it too: CREATE INDEX CONCURRENTLY ON %s (%I%s).', v_member, column_name, CASE WHEN NOT v_refs THEN ' COLLATE "C"' END);
     END IF;
   END LOOP;
   v_id := objectlink.queue_run(store, 'inventory', NULL, objectlink.run_page_size_max(), 1, 1, NULL, NULL);
@@ -57,7 +67,7 @@ BEGIN
   PERFORM objectlink.ring_daemon();
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.inventory_column(regclass, name, name, int) IS 'queues a dry run of attach() for a column of keys: what is there, missing, refused, linked already, or nobody''s. Returns the number of the run; view inventories has the result';
+COMMENT ON FUNCTION objectlink.inventory_column(regclass, name, name, int) IS 'queues a dry run of attach() for a column of keys, or of references to a store: what is there, missing, refused, linked already, or nobody''s. Returns the number of the run; view inventories has the result';
 
 CREATE FUNCTION objectlink.first_samples(p_samples jsonb, p_kind text, p_more jsonb, p_max int) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -66,7 +76,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.first_samples(jsonb, text, jsonb, int) IS 'samples of one kind, with more of them, as far as there is room';
 
--- Within compare_page(), which has locked the run. $1: behind which value, up to which.
+-- Within compare_page(), which has locked the run. $1: behind which value, up to which. An unattached column of references is asked like all
+-- others whether it holds a key (60_asked.sql): only what an attachment says of its keys is another one's word.
 CREATE FUNCTION objectlink.inventory_page(p_run objectlink.run, p_range int, p_after text, p_up_to text, p_keys text[], p_sizes bigint[]) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET lock_timeout = '250ms' SET enable_seqscan = off AS $$
@@ -74,19 +85,32 @@ DECLARE
   v objectlink.inventory;
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_run.store_id);
   v_prefix text := objectlink.store_prefix(v_store);
+  v_refs boolean;
+  v_before text := '';  -- what stands before the key
   v_column text;
+  v_type text;
+  v_bounds text[];
   v_values text[];
   v_reached text := p_up_to;
   v_page record;
 BEGIN
   SELECT * INTO v FROM objectlink.inventory i WHERE i.run_id = p_run.id FOR UPDATE;
-  v_column := format('t.%I COLLATE "C"', v.column_name);
+  v_refs := objectlink.holds_references(v.relation, v.column_name);
+  v_column := format(CASE WHEN v_refs THEN 't.%I' ELSE 't.%I COLLATE "C"' END, v.column_name);
+  v_type := CASE WHEN v_refs THEN 'objectlink.storage_ref' ELSE 'text' END;
+  v_bounds := ARRAY[p_after, p_up_to];
+  IF v_refs THEN
+    v_before := left(objectlink.storage_ref(v_store::text, 'k')::text, -1);
+    -- No key is smaller than the first of these, or greater than the last.
+    v_bounds := ARRAY[v_before || coalesce(nullif(p_after, ''), chr(1)), v_before || coalesce(p_up_to, objectlink.last_key(''))];
+  END IF;
   BEGIN
     v_values := objectlink.ask_as_owner(v.relation,
-      format('SELECT array_agg(x.n || '':'' || x.v ORDER BY x.v COLLATE "C") FROM (SELECT (%1$s)::text COLLATE "C" AS v, count(*) AS n FROM %2$s AS t
-              WHERE %1$s OPERATOR(pg_catalog.>) ($1)[1]%3$s GROUP BY %1$s ORDER BY %1$s LIMIT %4$s) x',
-             v_column, v.relation, CASE WHEN p_up_to IS NOT NULL THEN format(' AND %s OPERATOR(pg_catalog.<=) ($1)[2]', v_column) ELSE '' END, objectlink.compare_rows_max()),
-      ARRAY[p_after, p_up_to]);
+      format('SELECT array_agg(x.n || '':'' || x.v ORDER BY x.v COLLATE "C") FROM (SELECT substr((%1$s)::text, %5$s) COLLATE "C" AS v, count(*) AS n FROM %2$s AS t
+              WHERE %1$s OPERATOR(pg_catalog.%7$s) ($1)[1]::%6$s%3$s GROUP BY %1$s ORDER BY %1$s LIMIT %4$s) x',
+             v_column, v.relation, CASE WHEN v_bounds[2] IS NOT NULL THEN format(' AND %s OPERATOR(pg_catalog.<=) ($1)[2]::%s', v_column, v_type) ELSE '' END, objectlink.compare_rows_max(),
+             length(v_before) + 1, v_type, CASE WHEN v_refs AND p_after = '' THEN '>=' ELSE '>' END),
+      v_bounds);
   EXCEPTION WHEN lock_not_available OR query_canceled THEN
     RAISE;
   WHEN OTHERS THEN
@@ -108,10 +132,10 @@ BEGIN
   ), pair AS MATERIALIZED (
     SELECT coalesce(j.key, l.key) AS key, j.n, j.refused, l.key IS NOT NULL AS listed, coalesce(l.size, 0) AS size FROM judged j FULL JOIN listed l ON l.key = j.key
   ), word AS MATERIALIZED (
-    SELECT objectlink.key(w.ref) AS key, w.ref IS NULL AS doubt
+    SELECT objectlink.key(w.ref) AS key, w.ref IS NULL AS doubt, NOT v_refs OR w.attachment_id IS NOT NULL AS elsewhere
     FROM objectlink.linked(ARRAY(SELECT objectlink.storage_ref(v_store::text, p.key) FROM pair p WHERE p.refused IS NULL)) w
   ), fact AS (
-    SELECT p.*, p.key IN (SELECT w.key FROM word w WHERE NOT w.doubt) AS linked, EXISTS (SELECT FROM word w WHERE w.doubt) AS doubt,
+    SELECT p.*, p.key IN (SELECT w.key FROM word w WHERE NOT w.doubt AND (w.elsewhere OR p.n IS NULL)) AS linked, EXISTS (SELECT FROM word w WHERE w.doubt) AS doubt,
            EXISTS (SELECT FROM objectlink.object o WHERE o.store_id = p_run.store_id AND o.key = p.key) AS known
     FROM pair p
   )

@@ -50,7 +50,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'end_quarantine', 'follow_original', 'release_waits', 'settle_copying', 'settle_releasing', 'settle_ending',
       'keep_row_trigger', 'keep_row', 'rows_to_restore', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
-      'first_samples', 'inventory_page',
+      'first_samples', 'inventory_page', 'holds_references',
       'scrub_batch_max', 'scrub_rows_max', 'scrub_batch_bytes', 'scrub_reads',
       'pick_dead_letters', 'requeued_max', 'requeue', 'compared_kinds', 'stuck_objects', 'is_stuck', 'find_stuck', 'requeue_findings', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']

@@ -2,6 +2,8 @@
 Method: a table of keys beside a bucket that differs from it in every way; the daemon lists it."""
 import pytest
 
+from harness.store import Bucket
+
 
 @pytest.fixture
 def adopted(documents, daemon):
@@ -11,9 +13,9 @@ def adopted(documents, daemon):
     return pg, bucket
 
 
-def inventory(pg, **arguments):
+def inventory(pg, store="docs", **arguments):
     named = "".join(f", {name} => %s" for name in arguments)
-    number = pg.value(f"SELECT objectlink.inventory_column('picture', 'path', 'docs'{named})", *arguments.values())
+    number = pg.value(f"SELECT objectlink.inventory_column('picture', 'path', %s{named})", store, *arguments.values())
     pg.run("CALL objectlink.wait_for_run(%s, '60 seconds')", number)
     return pg.run("SELECT * FROM objectlink.inventories WHERE run_id = %s", number)[0]
 
@@ -64,3 +66,22 @@ def test_a_column_that_is_gone_ends_the_run_and_nothing_else(documents, adopted,
     documents.put(["k"])
     documents.sync()
     assert "session.lost" not in daemon.log_text()
+
+
+def test_a_column_of_references_is_counted_store_by_store(documents, daemon, s3_server):
+    pg, bucket = documents.pg, documents.bucket
+    other = Bucket(s3_server)
+    pg.create_server("other", other.endpoint, other.name)
+    documents.put(["both"])
+    documents.sync()
+    for key in ("a", "stray"):
+        bucket.put(key, b"12345")
+    other.put("x", b"123")
+    pg.run("CREATE TABLE picture (path objectlink.storage_ref)")
+    pg.run("INSERT INTO picture VALUES ('s3://docs/a'), ('s3://docs/a'), ('s3://docs/both'), ('s3://docs/gone'), ('s3://other/x'), ('s3://other/stray'), (NULL)")
+    row = inventory(pg)
+    assert (row.state, row.rows, row.keys, row.matched, row.missing, row.invalid, row.linked, row.orphans) == ("done", 4, 3, 2, 1, 0, 1, 1)
+    assert row.samples == {"missing": [{"key": "gone", "rows": 1}], "orphan": [{"key": "stray", "size": 5}], "linked": [{"key": "both"}], "invalid": []}
+    row = inventory(pg, store="other")
+    assert (row.state, row.rows, row.matched, row.missing, row.linked, row.orphans) == ("done", 2, 1, 1, 0, 0)
+    assert set(pg.states()) == {"both"}
