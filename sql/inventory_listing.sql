@@ -53,6 +53,7 @@ SELECT daemon.file(0, true, '{d}');
 SELECT daemon.file(0, true, '{x}');
 SELECT daemon.manifest(3);
 SELECT daemon.file(1, true, '{}');
+SELECT daemon.file(2, false, '{c}');
 -- not of the manifest that the others are of
 SELECT daemon.manifest(3, 'other');
 SELECT daemon.file(2, true, '{c}');

@@ -372,6 +372,33 @@ def test_a_bucket_that_may_not_be_read_ends_the_run_and_nothing_else(stored, els
     stored.sync()
 
 
+def test_a_bucket_that_is_gone_declares_nothing_missing(stored, elsewhere, proxy, daemon):
+    """That the bucket of the inventories answers says nothing of the store's own, whose 404 may mean anything then."""
+    pg = stored.pg
+    key = take_inventory(stored.bucket, rows=[], files=0).deliver(elsewhere)
+    daemon.stop()
+    proxy.answer(404, code="NoSuchBucket", path=f"^/{stored.bucket.name}(/|$)", own=None, times=None)
+    daemon.start()
+    run = reconcile(pg, inventory=key)
+    assert run.state == "failed" and findings(pg) == {} and set(pg.states().values()) == {"stored"}
+
+
+def test_a_daemon_that_begins_with_the_comparison_asks_for_the_bucket(stored, elsewhere, proxy, daemon):
+    pg = stored.pg
+    stored.bucket.delete("k/050")
+    key = take_inventory(stored.bucket).deliver(elsewhere)
+    gate = proxy.hold(method="HEAD", path="k/050")
+    run = pg.value("SELECT objectlink.reconcile_storage('docs', inventory => %s)", key)
+    gate.wait_reached()
+    daemon.kill()
+    gate.open()
+    assert pg.value("SELECT listing FROM objectlink.run WHERE id = %s", run) == "collected"
+    daemon.start()
+    pg.run("CALL objectlink.wait_for_run(%s, '60 seconds')", run)
+    assert pg.run("SELECT state, undecided FROM objectlink.runs WHERE id = %s", run) == [("done", 0)]
+    assert findings(pg) == {("k/050", "missing"): "open"}
+
+
 def test_what_its_findings_say_is_mended(stored, elsewhere):
     """Modes repair and quarantine go by it as by a listing."""
     pg, bucket = stored.pg, stored.bucket
