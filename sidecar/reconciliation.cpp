@@ -18,8 +18,20 @@ constexpr std::int64_t range_pages_min = 50;
 // Where there are no more ranges than can be under way at once, a few pages listed twice are nothing beside the time they save.
 constexpr std::int64_t few_ranges_pages_min = 10;
 constexpr std::size_t ranges_at_first_max = 256;
+// A sample is drawn from so many: as the keys that cut them come from 200 pages of the registry, more would be of very different size.
+constexpr std::int64_t sampled_ranges_max = 200;
 // Pages of a range nobody knows the length of, until it counts as long.
 constexpr unsigned pages_before_split = 32;
+
+std::size_t parts_of(std::int64_t pages) {
+  const auto few = std::min<std::int64_t>(pages / few_ranges_pages_min, ranges_at_once_max);
+  return static_cast<std::size_t>(
+      std::clamp<std::int64_t>(pages / range_pages_min, std::max<std::int64_t>(few, 1), ranges_at_first_max));
+}
+
+std::size_t sampled_parts(std::int64_t pages) {
+  return static_cast<std::size_t>(std::clamp<std::int64_t>(pages, 1, sampled_ranges_max));
+}
 
 }  // namespace
 
@@ -98,9 +110,9 @@ void Reconciliation::rest(Database& database, Time begun) {
 bool Reconciliation::load(Database& database, Time now) {
   last_look_ = now;
   next_look_ = Time::max();
-  const Rows rows =
-      database.query("SELECT id, prefix, store_prefix, page_size, listing, inventory FROM objectlink.next_run($1, $2)",
-                     store_, epoch_);
+  const Rows rows = database.query(
+      "SELECT id, prefix, store_prefix, page_size, listing, inventory, sampled FROM objectlink.next_run($1, $2)",
+      store_, epoch_);
   if (rows.is_null(0, 0)) return false;
   run_ = std::make_shared<RunInHand>();
   run_->id = rows.integer(0, 0);
@@ -114,6 +126,7 @@ bool Reconciliation::load(Database& database, Time now) {
   const std::string listing = rows.string(0, 4);
   run_->collected = listing == "collected";
   run_->from_inventory = !rows.is_null(0, 5);
+  run_->sampled = rows.boolean(0, 6);
   if (listing == "collecting" && run_->from_inventory) {
     reading_ = std::make_shared<InventoryListing>(errand_, run_, rows.string(0, 5), rng_());
     return true;
@@ -164,13 +177,14 @@ void Reconciliation::load_ranges(Database& database) {
 void Reconciliation::cut_first_range(Database& database) {
   const RangeBounds& bounds = ranges_.front()->bounds();
   const std::int64_t pages = spread_.expected(bounds.after, bounds.up_to) / run_->page_size;
-  const auto few = std::min<std::int64_t>(pages / few_ranges_pages_min, ranges_at_once_max);
-  const auto parts = static_cast<std::size_t>(
-      std::clamp<std::int64_t>(pages / range_pages_min, std::max<std::int64_t>(few, 1), ranges_at_first_max));
-  const auto keys = spread_.cut(bounds.after, bounds.up_to, parts);
+  const auto keys = spread_.cut(bounds.after, bounds.up_to, run_->sampled ? sampled_parts(pages) : parts_of(pages));
   if (keys.empty()) return;
-  database.query("SELECT objectlink.split_range($1, $2, $3, $4, $5::text[])", store_, epoch_, run_->id, bounds.number,
-                 text_array(keys));
+  // In one statement; the function says why.
+  const char* const cut =
+      run_->sampled ? "SELECT objectlink.split_range($1, $2, $3, $4, $5::text[]), objectlink.keep_sample($1, $2, $3)"
+                    : "SELECT objectlink.split_range($1, $2, $3, $4, $5::text[])";
+  database.query(cut, store_, epoch_, run_->id, bounds.number, text_array(keys));
+  if (run_->sampled) ranges_.clear();
   load_ranges(database);
 }
 

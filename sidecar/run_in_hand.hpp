@@ -25,6 +25,7 @@ struct RunInHand {
   std::uint64_t seed = 0;           // of the sums; nobody else knows it
   int requests = 0;                 // listings asked for and not yet counted
   std::size_t looks_under_way = 0;  // of all ranges
+  bool sampled = false;             // only some ranges, drawn by lot, are compared
   bool collected = false;           // pages are read from the database, where the listing was collected
   bool from_inventory = false;      // by the files of an inventory, which may lag behind the store
   bool has_to_collect = false;      // the store lists in another order, as a page has shown

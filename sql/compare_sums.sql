@@ -142,5 +142,28 @@ SELECT s.keys, s.expected FROM objectlink.next_run(daemon.store_id('docs'), daem
 SELECT daemon.sums('{b1,b2}', p_bounds => '{NULL}');
 :run
 SELECT octet_length(objectlink.last_key(repeat('x', n))) FROM generate_series(0, 5) n;
+-- A sample: ranges drawn by lot stay, at least one; never of a run that compares all
+SELECT objectlink.reconcile_storage('docs', sample => 40);
+SELECT sampled FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+SELECT objectlink.split_range(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, '{a2,b1,b2,c1}') FROM objectlink.run WHERE state = 'running';
+SELECT objectlink.keep_sample(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id) FROM objectlink.run WHERE state = 'running';
+SELECT count(*), count(*) FILTER (WHERE NOT done) FROM objectlink.run_range;
+UPDATE objectlink.run SET sample = 0.001 WHERE state = 'running';
+UPDATE objectlink.run_range SET done = false;
+SELECT objectlink.keep_sample(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id) FROM objectlink.run WHERE state = 'running';
+SELECT count(*) FILTER (WHERE NOT done) FROM objectlink.run_range;
+UPDATE objectlink.run SET sample = NULL WHERE state = 'running';
+UPDATE objectlink.run_range SET done = false;
+SELECT objectlink.keep_sample(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id) FROM objectlink.run WHERE state = 'running';
+SELECT count(*) FILTER (WHERE NOT done) FROM objectlink.run_range;
+SELECT objectlink.cancel_run(id) FROM objectlink.run WHERE state = 'running';
+-- It is no comparison of the whole; 100 percent are
+SELECT (objectlink.last_comparison(daemon.store_id('docs'))).id AS last \gset
+INSERT INTO objectlink.run (store_id, mode, prefix, place, page_size, state, sample) SELECT store_id, mode, prefix, place, page_size, 'done', 50 FROM objectlink.run WHERE id = :last;
+SELECT (objectlink.last_comparison(daemon.store_id('docs'))).id = :last;
+SELECT objectlink.reconcile_storage('docs', sample => 100);
+SELECT sample FROM objectlink.runs WHERE state = 'queued';
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', sample => 0)$$);
+SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', sample => 100.1)$$);
 DROP TABLE document, other;
 CALL daemon.finish();

@@ -26,6 +26,7 @@ CREATE TABLE objectlink.run (
   looks         bigint NOT NULL DEFAULT 0,
   undecided     bigint NOT NULL DEFAULT 0,
   time_budget   interval,
+  sample        numeric CHECK (sample > 0 AND sample < 100),
   begun_at      timestamptz,
   out_of_time   boolean NOT NULL DEFAULT false,
   repair_limit  int NOT NULL DEFAULT 1000 CHECK (repair_limit >= 0),
@@ -54,6 +55,7 @@ COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated one
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
 COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';
 COMMENT ON COLUMN objectlink.run.time_budget IS 'it is paused after so long, counted from begun_at: when it was begun, or let go on';
+COMMENT ON COLUMN objectlink.run.sample IS 'percent of the ranges of keys that are compared, drawn by lot; NULL: all of them';
 COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
 COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
 COMMENT ON COLUMN objectlink.run.braked_at IS 'paused because it would repair too much, until somebody lets it go on; brake_released: somebody has';
@@ -64,7 +66,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1000 $$;
 COMMENT ON FUNCTION objectlink.run_page_size_max() IS 'keys of a page of a listing, at most: the limit of S3';
 
 CREATE FUNCTION objectlink.check_run(store name, mode text, prefix text, page_size int, repair_limit int, repair_limit_share int, time_budget interval,
-                                     inventory text DEFAULT NULL) RETURNS void
+                                     inventory text DEFAULT NULL, sample numeric DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
@@ -83,6 +85,9 @@ BEGIN
   ELSIF time_budget <= interval '0' THEN
     RAISE EXCEPTION 'invalid time_budget: %', time_budget USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'It must be positive.';
+  ELSIF sample <= 0 OR sample > 100 THEN
+    RAISE EXCEPTION 'invalid sample: %', sample USING ERRCODE = 'invalid_parameter_value',
+      DETAIL = 'It must be above 0, and at most 100 percent.';
   ELSIF store IS NULL AND prefix IS NOT NULL THEN
     RAISE EXCEPTION 'prefix needs a store' USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'Keys below it mean something in one store only.';
@@ -108,38 +113,40 @@ BEGIN
       DETAIL = 'What lies there belongs to objectlink itself and is never compared.';
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.check_run(name, text, text, int, int, int, interval, text) IS 'raises an error that says why a run cannot be queued';
+COMMENT ON FUNCTION objectlink.check_run(name, text, text, int, int, int, interval, text, numeric) IS 'raises an error that says why a run cannot be queued';
 
 -- NULL: another one of this store is under way.
 CREATE FUNCTION objectlink.queue_run(p_store name, p_mode text, p_prefix text, p_page_size int, p_limit int, p_share int, p_budget interval, p_call bigint,
-                                     p_inventory text DEFAULT NULL) RETURNS bigint
+                                     p_inventory text DEFAULT NULL, p_sample numeric DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_id bigint;
+  v_sample numeric := CASE WHEN p_sample < 100 THEN p_sample END;
 BEGIN
   -- One that had no more time is what a schedule calls for again.
   UPDATE objectlink.run r SET state = 'queued', out_of_time = false, pause_reason = NULL, time_budget = p_budget, begun_at = NULL, call_id = coalesce(p_call, r.id)
   WHERE r.store_id = objectlink.store_id(p_store) AND r.state = 'paused' AND r.out_of_time AND r.mode = p_mode
     AND r.prefix = coalesce(p_prefix, objectlink.store_prefix(p_store)) AND r.inventory IS NOT DISTINCT FROM p_inventory
+    AND r.sample IS NOT DISTINCT FROM v_sample
   RETURNING r.id INTO v_id;
   IF FOUND THEN
     RETURN v_id;
   ELSIF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
     RETURN NULL;
   END IF;
-  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget, inventory, listing)
+  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget, inventory, listing, sample)
   VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size,
-          p_limit, p_share, p_budget, p_inventory, CASE WHEN p_inventory IS NULL THEN 'ordered' ELSE 'collecting' END)
+          p_limit, p_share, p_budget, p_inventory, CASE WHEN p_inventory IS NULL THEN 'ordered' ELSE 'collecting' END, v_sample)
   ON CONFLICT (store_id) WHERE state IN ('queued', 'running', 'paused') DO NOTHING
   RETURNING id INTO v_id;
   UPDATE objectlink.run SET call_id = v_id WHERE id = v_id AND call_id IS NULL;
   RETURN v_id;
 END $$;
-COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, int, int, interval, bigint, text) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
+COMMENT ON FUNCTION objectlink.queue_run(name, text, text, int, int, int, interval, bigint, text, numeric) IS 'for reconcile_storage(): queues the run of one store; NULL: there is one already';
 
 CREATE FUNCTION objectlink.reconcile_storage(store name DEFAULT NULL, mode text DEFAULT 'report', prefix text DEFAULT NULL,
                                              page_size int DEFAULT 1000, repair_limit int DEFAULT 1000, repair_limit_share int DEFAULT 10,
-                                             time_budget interval DEFAULT NULL, inventory text DEFAULT NULL) RETURNS bigint
+                                             time_budget interval DEFAULT NULL, inventory text DEFAULT NULL, sample numeric DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -149,11 +156,11 @@ DECLARE
   v_busy name[] := '{}';
   v_run objectlink.run;
 BEGIN
-  PERFORM objectlink.check_run(store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, inventory);
+  PERFORM objectlink.check_run(store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, inventory, sample);
   FOR v_store IN
     SELECT s.name FROM objectlink.server s WHERE s.name = coalesce(store, s.name) AND objectlink.place_of(s.name) IS NOT NULL ORDER BY s.name
   LOOP
-    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, v_call, inventory);
+    v_id := objectlink.queue_run(v_store, mode, prefix, page_size, repair_limit, repair_limit_share, time_budget, v_call, inventory, sample);
     IF v_id IS NULL THEN
       v_busy := v_busy || v_store;
     END IF;
@@ -180,7 +187,7 @@ BEGIN
   PERFORM objectlink.ring_daemon();
   RETURN v_call;
 END $$;
-COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int, int, int, interval, text) IS 'queues a comparison of a store (NULL: of each), or of the inventory that this manifest describes, with registry and rows; returns its number at once, of several the first one''s';
+COMMENT ON FUNCTION objectlink.reconcile_storage(name, text, text, int, int, int, interval, text, numeric) IS 'queues a comparison of a store (NULL: of each), or of the inventory that this manifest describes, with registry and rows; returns its number at once, of several the first one''s';
 
 -- As the triggers ring: only a sleeper, and never where it would forbid PREPARE TRANSACTION. A lost ring costs one poll interval.
 CREATE FUNCTION objectlink.ring_daemon() RETURNS void
@@ -260,7 +267,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
 
 -- For the owner of a store: what to go on with, and where.
-CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text)
+CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text, OUT sampled boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
@@ -284,6 +291,7 @@ BEGIN
   store_prefix := objectlink.store_prefix((SELECT s.name FROM objectlink.store s WHERE s.id = p_store));
   page_size := v_run.page_size;
   inventory := v_run.inventory;
+  sampled := v_run.sample IS NOT NULL;
   PERFORM objectlink.check_collection(p_store, p_epoch, v_run.id);
   listing := (SELECT r.listing FROM objectlink.run r WHERE r.id = v_run.id);
 END $$;

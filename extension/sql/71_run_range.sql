@@ -92,6 +92,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.split_range(int, bigint, bigint, int, text[]) IS 'for the owner of a store: makes several ranges of one, so that they are compared at once';
 
+-- Ranges drawn by lot stay, the others count as done. Together with what cuts the run into them: or a daemon that
+-- vanished in between would leave one that is compared whole.
+CREATE FUNCTION objectlink.keep_sample(p_store int, p_epoch bigint, p_run bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_run objectlink.run := objectlink.run_under_way(p_store, p_epoch, p_run);
+  v_kept int := ceil((SELECT count(*) FROM objectlink.run_range g WHERE g.run_id = p_run) * v_run.sample / 100);
+BEGIN
+  IF v_run.sample IS NOT NULL THEN
+    UPDATE objectlink.run_range g SET done = true
+    FROM (SELECT l.number, row_number() OVER (ORDER BY random()) AS lot FROM objectlink.run_range l WHERE l.run_id = p_run) l
+    WHERE g.run_id = p_run AND g.number = l.number AND l.lot > v_kept;
+  END IF;
+END $$;
+COMMENT ON FUNCTION objectlink.keep_sample(int, bigint, bigint) IS 'for the owner of a store: of the ranges of a run that compares a sample, as many as it shall compare, at least one';
+
 -- Within the transaction that says what a page showed.
 CREATE FUNCTION objectlink.advance_range(p_run bigint, p_range int, p_reached text, p_pages int, p_listed bigint, p_compared bigint, p_looks bigint, p_undecided bigint)
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

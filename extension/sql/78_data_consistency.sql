@@ -17,7 +17,7 @@ COMMENT ON FUNCTION objectlink.finding_kinds() IS 'the kinds of findings, what e
 CREATE FUNCTION objectlink.last_comparison(p_store int) RETURNS objectlink.run
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT r FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
-  WHERE r.store_id = p_store AND r.state = 'done' AND r.mode <> 'inventory' AND r.prefix = objectlink.store_prefix(s.name)
+  WHERE r.store_id = p_store AND r.state = 'done' AND r.mode <> 'inventory' AND r.sample IS NULL AND r.prefix = objectlink.store_prefix(s.name)
   ORDER BY r.id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION objectlink.last_comparison(int) IS 'the last run that has compared all of a store; NULL: none has';

@@ -3,7 +3,7 @@
 CREATE VIEW objectlink.runs WITH (security_barrier) AS
 SELECT r.id, s.name AS store, r.mode, r.state, r.prefix, r.requested_by, r.queued_at, r.started_at, r.ended_at,
        r.listed, r.compared, r.undecided, r.repaired, r.found, r.error_class, r.error_code, r.error_message, r.pause_reason, r.call_id,
-       r.inventory, r.inventory_at
+       r.inventory, r.inventory_at, r.sample
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
    OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE');
@@ -23,11 +23,11 @@ SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        round((r.compared / nullif(extract(epoch FROM coalesce(r.progress_at, clock_timestamp()) - r.started_at), 0))::numeric, 1) AS keys_per_second,
        -- As many as the last run of the same keys compared.
        e.expected, CASE WHEN e.expected > 0 THEN least(1.0, round(r.compared / e.expected::numeric, 3)) END AS share_done,
-       r.inventory, c.files, c.files_read
+       r.inventory, c.files, c.files_read, r.sample
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 LEFT JOIN objectlink.collection c ON c.run_id = r.id AND NOT c.ended AND c.manifest_md5 IS NOT NULL
-LEFT JOIN LATERAL (SELECT d.compared AS expected FROM objectlink.run d
-                   WHERE d.store_id = r.store_id AND d.prefix = r.prefix AND d.state = 'done' ORDER BY d.id DESC LIMIT 1) e ON true
+LEFT JOIN LATERAL (SELECT ceil(d.compared * coalesce(r.sample, 100) / 100)::bigint AS expected FROM objectlink.run d
+                   WHERE d.store_id = r.store_id AND d.prefix = r.prefix AND d.state = 'done' AND d.sample IS NULL ORDER BY d.id DESC LIMIT 1) e ON true
 WHERE r.state IN ('queued', 'running', 'paused')
   AND (has_table_privilege('objectlink.object', 'SELECT')
        OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE'));

@@ -10,7 +10,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'release', 'unlock', 'assert_owner', 'apply_outbox', 'look', 'due_work', 'read_payload', 'expire_reserved',
       'settle', 'condemn', 'writers', 'writers_left', 'uncondemn', 'issue', 'release_condemned', 'scan_step',
       'brake_of', 'known_capabilities', 'record_capabilities', 'marker_state', 'begin_marker', 'confirm_marker',
-      'fail_marker', 'fence_store', 'next_run', 'run_ranges', 'sample_keys', 'split_range', 'compare_sums', 'pass_blocks',
+      'fail_marker', 'fence_store', 'next_run', 'run_ranges', 'sample_keys', 'split_range', 'keep_sample', 'compare_sums', 'pass_blocks',
       'collect_run', 'collection_token', 'collect_page', 'collected_page', 'begin_inventory', 'collect_inventory',
       'compare_page', 'conclude_page', 'fail_run', 'work_on_rows',
       'next_scrub', 'conclude_scrub',

@@ -98,6 +98,22 @@ def test_pausing_and_a_time_budget_lose_nothing(stored, proxy):
     assert set(findings(pg)) == expected
 
 
+def test_a_sample_compares_its_part_and_finds_what_is_wrong_there(stored, proxy):
+    pg = stored.pg
+    for key in KEYS:
+        stored.bucket.delete(key)
+    proxy.forget()
+    run = reconcile(pg, page_size=2, sample=10)
+    assert (run.state, run.sample) == ("done", 10)
+    found = {key for key, kind in findings(pg) if kind == "missing"}
+    # 20 of 200 ranges, which may be of one key, or of a few.
+    assert 20 <= len(found) < 250 and run.compared == len(found) and len(listings(proxy)) < 60
+    # Drawn anew each time; and a run of all keys tells of all.
+    reconcile(pg, page_size=2, sample=10)
+    assert len(found) < len(findings(pg)) < 500
+    assert reconcile(pg).found == {"missing": 500}
+
+
 def test_a_store_of_which_nothing_is_known_is_split_as_it_goes(documents, daemon, bucket, proxy):
     """No row and no registry entry: only the listing itself tells how the keys go on."""
     pg = documents.pg
