@@ -60,17 +60,13 @@ Gunzip::Step Gunzip::inflate(std::string& out, std::size_t bytes_max) {
       state.in_member = state.any_member = true;
     }
     const int result = ::inflate(&state.stream, Z_NO_FLUSH);
-    if (result == Z_STREAM_END) {
+    if (result == Z_MEM_ERROR) throw std::bad_alloc();
+    if (result == Z_STREAM_END)
       state.in_member = false;
-    } else if (result == Z_MEM_ERROR) {
-      throw std::bad_alloc();
-    } else if (result == Z_BUF_ERROR) {
-      break;  // nothing to go on with
-    } else if (result != Z_OK) {
+    else if (result != Z_OK && result != Z_BUF_ERROR)
       state.broken = true;
-    } else if (state.stream.avail_in == 0 && state.stream.avail_out > 0) {
-      break;
-    }
+    else if (result == Z_BUF_ERROR || (state.stream.avail_in == 0 && state.stream.avail_out > 0))
+      break;  // nothing to go on with
   }
   out.resize(out.size() - state.stream.avail_out);
   if (state.broken) return Step::broken;
