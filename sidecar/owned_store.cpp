@@ -72,6 +72,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       reconciliation_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name, session_rng()()),
       confirmed_(*this, identity_.id, identity_.epoch),
       quarantine_(*this, identity_.id, identity_.epoch),
+      strays_(*this, identity_.id, identity_.epoch),
       scrub_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name) {
   take_over_status();
   set_options(options);
@@ -104,6 +105,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   reconciliation_.drop_page();
   confirmed_.drop();
   quarantine_.drop();
+  strays_.drop();
   // --once ends when nothing is due, and scrubbing never does.
   scrub_.configure(options.scrub_interval.count() > 0 && !context_.config.once, options.scrub_rate);
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
@@ -163,6 +165,8 @@ bool OwnedStore::turn(Time now, Mood mood) {
   progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
   progress |= quarantine_.turn(context_.database, now, !health_.is_paused() && !ownership_.is_suspect(),
                                found_out && ownership_.may_delete(now));
+  progress |= strays_.turn(context_.database, now, !health_.is_paused() && !ownership_.is_suspect(),
+                           found_out && ownership_.may_delete(now));
   may_scrub_ = has_nothing_else_to_do(mood);
   std::size_t looks = Scrub::requests_max;
   if (health_.is_paused())
@@ -189,7 +193,8 @@ std::size_t OwnedStore::requests_for_run() const {
 bool OwnedStore::look_for_run(Time now) {
   const bool run = reconciliation_.look_for_run(now);
   const bool confirmed = confirmed_.look_for_one(now);
-  return quarantine_.look_for_step(now) || confirmed || run;
+  const bool stray = strays_.look_for_one(now);
+  return quarantine_.look_for_step(now) || confirmed || stray || run;
 }
 
 std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
@@ -197,6 +202,7 @@ std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   auto run = reconciliation_.next_turn();
   if (const auto confirmed = confirmed_.next_turn()) run = run ? std::min(*run, *confirmed) : *confirmed;
   if (const auto step = quarantine_.next_turn()) run = run ? std::min(*run, *step) : *step;
+  if (const auto stray = strays_.next_turn()) run = run ? std::min(*run, *stray) : *stray;
   if (const auto scrub = may_scrub_ ? scrub_.next_turn() : std::nullopt) run = run ? std::min(*run, *scrub) : *scrub;
   if (!run) return work;
   // While the probe of somebody else is under way there is nothing to do but wait for it.
@@ -330,6 +336,7 @@ void OwnedStore::keep_fetching() {
   reconciliation_.keep_looking(steady_clock::now());
   confirmed_.keep_looking(steady_clock::now());
   quarantine_.keep_looking(steady_clock::now());
+  strays_.keep_looking(steady_clock::now());
   if (next_fetch_ == Time::max()) next_fetch_ = last_fetch_ + idle_fetch_interval;
 }
 

@@ -25,6 +25,7 @@
 #include "scrub.hpp"
 #include "store_health.hpp"
 #include "store_requests.hpp"
+#include "stray_removal.hpp"
 #include "transport.hpp"
 
 namespace objectlink {
@@ -77,7 +78,8 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const {
     return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !confirmed_.is_active() &&
-           !quarantine_.is_active() && !health_.is_paused() && !ownership_.is_fenced() && now >= usable_at_;
+           !quarantine_.is_active() && !strays_.is_active() && !health_.is_paused() && !ownership_.is_fenced() &&
+           now >= usable_at_;
   }
   // What is due cannot be done now: paused, fenced, or not to be claimed.
   bool is_blocked() const { return health_.is_paused() || ownership_.is_fenced() || !ownership_.refusal().empty(); }
@@ -108,7 +110,9 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   bool may_repeat() const override { return !health_.is_paused() && !retired_; }
 
   std::optional<Time> next_work() const;
-  bool wants_to_delete() const { return removal_.waiting() > 0 || quarantine_.waits_to_delete(); }
+  bool wants_to_delete() const {
+    return removal_.waiting() > 0 || quarantine_.waits_to_delete() || strays_.waits_to_delete();
+  }
   bool settle_results(Time now);
   bool fetch(Time now);
   Time next_fetch_after(Time fetched_at) const;
@@ -143,6 +147,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   Reconciliation reconciliation_;
   ConfirmedDeletion confirmed_;
   Quarantine quarantine_;
+  StrayRemoval strays_;
   Scrub scrub_;
   bool may_scrub_ = false;       // as the last turn found it
   bool fence_followed_ = false;  // what is fenced has been given back

@@ -46,7 +46,8 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
     if (next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
     return std::nullopt;
   }
-  std::optional<Time> next = reading_      ? reading_->next_turn()
+  std::optional<Time> next = aside_        ? aside_->next_turn()
+                             : reading_    ? reading_->next_turn()
                              : collecting_ ? collecting_->next_turn()
                                            : next_turn_of_ranges();
   if (next) next = std::max(*next, rest_.until());
@@ -65,6 +66,7 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn_of_ranges() const 
 }
 
 bool Reconciliation::waits_to_ask(Time now) const {
+  if (aside_) return aside_->wants_page(now);
   if (collecting_) return collecting_->wants_page(now);
   if (reading_) return reading_->wants_piece(now);
   return run_ && std::ranges::any_of(ranges_, [now](const auto& range) { return range->waits_to_ask(now); });
@@ -82,8 +84,10 @@ bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max
     if (!run_) return now >= next_look_ && load(database, now);
     if (rest_.is_resting(now)) return false;
     const Time begun = std::chrono::steady_clock::now();
-    const bool progress = reading_      ? read_inventory(database, now, requests_max > 0)
-                          : collecting_ ? collect(database, now, requests_max > 0)
+    const bool may_ask = requests_max > 0;
+    const bool progress = aside_        ? list_aside(database, now, may_ask)
+                          : reading_    ? read_inventory(database, now, may_ask)
+                          : collecting_ ? collect(database, now, may_ask)
                                         : go_on(database, now, requests_max);
     if (progress) rest(database, begun);
     return progress;
@@ -111,7 +115,8 @@ bool Reconciliation::load(Database& database, Time now) {
   last_look_ = now;
   next_look_ = Time::max();
   const Rows rows = database.query(
-      "SELECT id, prefix, store_prefix, page_size, listing, inventory, sampled FROM objectlink.next_run($1, $2)",
+      "SELECT id, prefix, store_prefix, page_size, listing, inventory, sampled, aside, aside_key, aside_item FROM "
+      "objectlink.next_run($1, $2)",
       store_, epoch_);
   if (rows.is_null(0, 0)) return false;
   run_ = std::make_shared<RunInHand>();
@@ -123,6 +128,11 @@ bool Reconciliation::load(Database& database, Time now) {
   run_->store_prefix = rows.string(0, 2);
   run_->page_size = static_cast<int>(rows.integer(0, 3));
   run_->seed = rng_();
+  if (!rows.is_null(0, 7)) {
+    const auto kind = rows.string(0, 7) == "uploads" ? AsideListing::Kind::uploads : AsideListing::Kind::versions;
+    aside_ = std::make_shared<AsideListing>(errand_, run_, kind, rows.string(0, 8), rows.string(0, 9), rng_());
+    return true;
+  }
   const std::string listing = rows.string(0, 4);
   run_->collected = listing == "collected";
   run_->from_inventory = !rows.is_null(0, 5);
@@ -186,6 +196,18 @@ void Reconciliation::cut_first_range(Database& database) {
   database.query(cut, store_, epoch_, run_->id, bounds.number, text_array(keys));
   if (run_->sampled) ranges_.clear();
   load_ranges(database);
+}
+
+// What comes behind it is loaded anew.
+bool Reconciliation::list_aside(Database& database, Time now, bool may_ask) {
+  bool asked = false;
+  if (may_ask && aside_->wants_page(now)) {
+    aside_->list(now);
+    asked = true;
+  }
+  const auto outcome = aside_->turn(database, now);
+  if (outcome == AsideListing::Outcome::over) finish();
+  return asked || outcome != AsideListing::Outcome::nothing;
 }
 
 bool Reconciliation::collect(Database& database, Time now, bool may_ask) {
@@ -340,6 +362,7 @@ ComparedRange::Outcome Reconciliation::compare_sums(Database& database, Time now
 }
 
 void Reconciliation::finish() {
+  aside_.reset();
   collecting_.reset();
   reading_.reset();
   ranges_.clear();

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "aside_listing.hpp"
 #include "collected_listing.hpp"
 #include "compared_range.hpp"
 #include "database.hpp"
@@ -61,6 +62,7 @@ class Reconciliation {
   bool load(Database& database, Time now);
   void load_ranges(Database& database);
   void cut_first_range(Database& database);
+  bool list_aside(Database& database, Time now, bool may_ask);
   bool collect(Database& database, Time now, bool may_ask);
   bool read_inventory(Database& database, Time now, bool may_ask);
   bool go_on(Database& database, Time now, std::size_t requests_max);
@@ -82,6 +84,7 @@ class Reconciliation {
   std::vector<std::shared_ptr<ComparedRange>> ranges_;  // not done
   std::shared_ptr<CollectedListing> collecting_;        // instead of ranges
   std::shared_ptr<InventoryListing> reading_;           // instead of both
+  std::shared_ptr<AsideListing> aside_;                 // before both
   KeySpread spread_;
   std::size_t next_range_ = 0;  // whose turn it is
   bool may_split_ = true;

@@ -90,6 +90,7 @@ struct ListedVersion {
   bool is_latest = false;
   std::int64_t size = 0;
   std::string etag = {};
+  std::optional<std::chrono::system_clock::time_point> last_modified = {};
 };
 
 struct VersionsPage {
@@ -113,6 +114,14 @@ struct UploadsPage {
   std::string next_upload_id_marker = {};
 };
 
+struct PartsPage {
+  bool truncated = false;
+  int next_part_number = 0;  // not 0 exactly if truncated
+  std::optional<std::chrono::system_clock::time_point> youngest =
+      {};                 // none: there is no part, or the store does not say
+  bool all_dated = true;  // the store says of each part when it came in
+};
+
 struct BucketReply {
   std::string region = {};  // x-amz-bucket-region; empty with many stores
 };
@@ -134,6 +143,7 @@ S3Result<ListPage> parse_list_objects_v2(const HttpReply& reply);
 // A page that goes on after its last entry; one that goes on and is empty is an error.
 S3Result<VersionsPage> parse_list_object_versions(const HttpReply& reply);
 S3Result<UploadsPage> parse_list_multipart_uploads(const HttpReply& reply);
+S3Result<PartsPage> parse_list_parts(const HttpReply& reply);
 S3Result<BucketReply> parse_head_bucket(const HttpReply& reply);
 S3Result<Versioning> parse_get_bucket_versioning(const HttpReply& reply);
 

@@ -149,6 +149,7 @@ S3Result<VersionsPage> parse_list_object_versions(const HttpReply& reply) {
     version.is_latest = child_bool(entry, "IsLatest").value_or(false);
     version.size = size.value_or(0);
     version.etag = presentable(child_text(entry, "ETag"));
+    version.last_modified = parse_iso8601(child_text(entry, "LastModified"));
     if (!page.versions.empty() && version.key < page.versions.back().key) page.in_order = false;
     page.versions.push_back(std::move(version));
   }
@@ -177,6 +178,34 @@ S3Result<UploadsPage> parse_list_multipart_uploads(const HttpReply& reply) {
     if (page.uploads.empty()) return unreadable(reply, "the listing goes on, but this page is empty");
     page.next_key_marker = page.uploads.back().key;
     page.next_upload_id_marker = page.uploads.back().upload_id;
+  }
+  return page;
+}
+
+S3Result<PartsPage> parse_list_parts(const HttpReply& reply) {
+  pugi::xml_document document;
+  const auto root = reply_root(reply, document, "ListPartsResult");
+  if (!root) return root.error();
+
+  PartsPage page;
+  const auto truncated = child_bool(root.value(), "IsTruncated");
+  if (!truncated) return unreadable(reply, "the listing does not say whether it is complete");
+  page.truncated = *truncated;
+  std::int64_t last = 0;
+  for (const pugi::xml_node& entry : root.value().children("Part")) {
+    const auto number = child_number(entry, "PartNumber");
+    if (!number || *number < 1 || *number > multipart_parts_max)
+      return unreadable(reply, "an entry of the listing has no readable part number");
+    last = std::max(last, *number);
+    const auto came_in = parse_iso8601(child_text(entry, "LastModified"));
+    if (!came_in)
+      page.all_dated = false;
+    else if (!page.youngest || *page.youngest < *came_in)
+      page.youngest = came_in;
+  }
+  if (page.truncated) {
+    if (last == 0) return unreadable(reply, "the listing goes on, but this page is empty");
+    page.next_part_number = static_cast<int>(last);
   }
   return page;
 }

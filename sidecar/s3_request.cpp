@@ -208,6 +208,13 @@ HttpRequest S3RequestBuilder::abort_multipart_upload(const Signing& signing, std
               Draft{.method = "DELETE", .path = object_path(key), .query = {{"uploadId", std::string(upload_id)}}});
 }
 
+HttpRequest S3RequestBuilder::list_parts(const Signing& signing, std::string_view key, std::string_view upload_id,
+                                         int part_number_marker) {
+  Draft draft{.method = "GET", .path = object_path(key), .query = {{"uploadId", std::string(upload_id)}}};
+  if (part_number_marker > 0) draft.query.emplace_back("part-number-marker", std::to_string(part_number_marker));
+  return sign(signing, std::move(draft));
+}
+
 HttpRequest S3RequestBuilder::list_multipart_uploads(const Signing& signing, std::string_view prefix,
                                                      std::string_view key_marker, std::string_view upload_id_marker) {
   // No encoding-type: RGW encodes the keys here without saying so in the reply.

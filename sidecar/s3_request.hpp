@@ -118,6 +118,8 @@ class S3RequestBuilder {
   HttpRequest complete_multipart_upload(const Signing& signing, std::string_view key, std::string_view upload_id,
                                         const std::vector<UploadedPart>& parts, bool if_none_match = false);
   HttpRequest abort_multipart_upload(const Signing& signing, std::string_view key, std::string_view upload_id);
+  HttpRequest list_parts(const Signing& signing, std::string_view key, std::string_view upload_id,
+                         int part_number_marker = 0);
   HttpRequest list_multipart_uploads(const Signing& signing, std::string_view prefix, std::string_view key_marker = {},
                                      std::string_view upload_id_marker = {});
 

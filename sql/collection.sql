@@ -31,6 +31,7 @@ SELECT daemon.next();
 SELECT daemon.collect('t2', NULL, '{e}');
 SELECT * FROM daemon.collected('', 2);
 SELECT * FROM daemon.collected('b', 9);
+UPDATE objectlink.run SET aside = NULL;
 SELECT phase, list_requests FROM objectlink.reconcile_progress;
 -- A crash has emptied what is not logged
 DELETE FROM objectlink.collected_key;

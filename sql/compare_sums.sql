@@ -131,6 +131,7 @@ SELECT objectlink.split_range(daemon.store_id('docs'), daemon.epoch(daemon.store
   FROM objectlink.run, unnest(ARRAY['{az}', '{a}', '{c,b}', '{c,c}', '{}', '{b,c}', '{d}', '{b}']) k WHERE state = 'running';
 SELECT number, after_key, up_to, done FROM objectlink.run_range ORDER BY number;
 SELECT daemon.sums('{}', p_after => 'az', p_bounds => '{b}');
+UPDATE objectlink.run SET aside = NULL;
 SELECT phase, ranges_left, after_key, compared FROM objectlink.reconcile_progress;
 SELECT daemon.sums('{c1,c2}', p_after => 'c', p_bounds => '{NULL}', p_range => 2);
 SELECT daemon.sums('{b1,b2}', p_after => 'b', p_bounds => '{c}', p_range => 1);

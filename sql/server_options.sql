@@ -42,7 +42,7 @@ SELECT name, left(value, 24) AS value, r.state, r.message, r.detail FROM (VALUES
   ('part_size', '8'), ('part_size', '8MiB'), ('part_size', '4MB'), ('part_size', '65MB'),
   ('multipart_threshold', 'MB'), ('multipart_threshold', '1kB'),
   ('retention', '7'), ('retention', '3651 days'), ('retention', '1 year'), ('retention', 'forever'),
-  ('orphan_grace', 'one day'), ('orphan_grace', '99999999999999999999 days'),
+  ('orphan_grace', 'one day'), ('orphan_grace', '99999999999999999999 days'), ('upload_grace', 'a week'),
   ('delete_limit', '0'), ('delete_limit', '-1'), ('delete_limit', '1000000001'), ('delete_limit', 'many'),
   ('delete_limit_share', '0'), ('delete_limit_share', '101'), ('delete_limit_share', '50%'),
   ('scrub_interval', 'monthly'), ('scrub_content_share', '1.5'), ('scrub_content_share', '10%'), ('scrub_rate', '0'), ('scrub_rate', '1.5'),
@@ -51,7 +51,7 @@ SELECT name, left(value, 24) AS value, r.state, r.message, r.detail FROM (VALUES
   ('ca_file', 'ca.pem'), ('ca_file', E'/a\nb')) v(name, value), refused_option(name, value) r;
 -- The hint shows the form, once an option
 SELECT name, hint FROM unnest(ARRAY['endpoint', 'bucket', 'prefix', 'region', 'path_style', 'credentials', 'connect_timeout',
-  'request_timeout', 'concurrency', 'part_size', 'multipart_threshold', 'retention', 'orphan_grace', 'max_attempts', 'delete_versions', 'ca_file',
+  'request_timeout', 'concurrency', 'part_size', 'multipart_threshold', 'retention', 'orphan_grace', 'upload_grace', 'max_attempts', 'delete_versions', 'ca_file',
   'delete_limit', 'delete_limit_share', 'scrub_interval', 'scrub_content_share', 'scrub_rate']) name,
   refused_option(name, E'/\n');
 -- What stands before the @ may be a secret: it is not repeated
@@ -68,7 +68,7 @@ SELECT * FROM refusal($$CREATE FOREIGN TABLE t (a int) SERVER docs OPTIONS (buck
 -- All options at once, then changed one by one
 ALTER SERVER docs OPTIONS (endpoint 'https://s3.example.com:9000', bucket 'docs-2024', prefix 'a/b', region 'eu-central-1',
   path_style 'off', credentials 'my.profile_1-x', connect_timeout '500ms', request_timeout '2min', concurrency '256',
-  part_size '5MB', multipart_threshold '64 MB', retention '7 days', orphan_grace '1 day 12 hours', max_attempts '1000',
+  part_size '5MB', multipart_threshold '64 MB', retention '7 days', orphan_grace '1 day 12 hours', upload_grace '30 days', max_attempts '1000',
   ca_file '/etc/ssl/ca.pem', delete_limit '1000000000', delete_limit_share '100', delete_versions 'all',
   scrub_interval '30 days', scrub_content_share '0.1', scrub_rate '50');
 ALTER SERVER docs OPTIONS (SET endpoint 'http://[::1]:1', SET retention '0', DROP prefix);

@@ -110,6 +110,10 @@ constexpr auto options_table = std::to_array<Option>({
      "Give a number of requests a second, for example '10'."},
     {"seat_check", [](std::string_view t, StoreOptions& o) { return read_bool(t, o.seat_check); },
      "Write 'false' only where the server's host, port or data directory change by themselves, as in some containers."},
+    {"upload_grace",
+     [](std::string_view t,
+        StoreOptions& o) { return read_duration(t, milliseconds(0), retention_max, o.upload_grace); },
+     "Give a time with its unit, for example '7 days'."},
 });
 
 bool looks_secret(std::string_view name) {

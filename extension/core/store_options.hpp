@@ -28,6 +28,7 @@ struct StoreOptions {
   std::chrono::milliseconds request_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds retention = std::chrono::milliseconds(0);
   std::chrono::milliseconds orphan_grace = std::chrono::hours(24);
+  std::chrono::milliseconds upload_grace = std::chrono::hours(7 * 24);
   std::chrono::milliseconds scrub_interval = std::chrono::milliseconds(0);  // 0: nothing is proved again by itself
   double scrub_content_share = 0;  // of the objects, whose content is read in each round
   std::uint32_t scrub_rate = 10;   // requests a second

@@ -5,7 +5,7 @@ CREATE TABLE objectlink.finding (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   store_id      int NOT NULL,
   key           text COLLATE "C" NOT NULL,
-  kind          text NOT NULL CHECK (kind IN ('missing', 'corrupt', 'orphan', 'unreferenced', 'unregistered', 'undeleted', 'stuck')),
+  kind          text NOT NULL CHECK (kind IN ('missing', 'corrupt', 'orphan', 'unreferenced', 'unregistered', 'undeleted', 'stuck', 'stale_upload', 'stray_version', 'stray_marker')),
   item          text COLLATE "C" NOT NULL DEFAULT '',
   status        text NOT NULL CHECK (status IN ('suspected', 'open', 'resolved', 'acknowledged')),
   run_id        bigint,
@@ -22,13 +22,15 @@ CREATE TABLE objectlink.finding (
   repair_run_id bigint,
   attachment_id int,
   evidence      jsonb NOT NULL,
+  -- A request that names no version would be about the object itself.
+  CONSTRAINT finding_item CHECK ((item <> '') = (kind IN ('stale_upload', 'stray_version', 'stray_marker'))),
   CONSTRAINT finding_resolved CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX finding_unresolved ON objectlink.finding (store_id, key, kind, item) WHERE status <> 'resolved';
 CREATE INDEX finding_to_delete ON objectlink.finding (store_id, delete_at) WHERE delete_at IS NOT NULL;
 CREATE INDEX finding_run ON objectlink.finding (run_id);
 COMMENT ON TABLE objectlink.finding IS 'differences between store, registry and rows, as runs found them; resolved ones stay as history';
-COMMENT ON COLUMN objectlink.finding.item IS 'of several things under one key, which one; empty: the object itself';
+COMMENT ON COLUMN objectlink.finding.item IS 'of several things under one key, which one: the id of an upload, or of a version; empty: the object itself';
 COMMENT ON COLUMN objectlink.finding.run_id IS 'the last run that saw it; first_run_id: the first one. NULL: the scrub did';
 COMMENT ON COLUMN objectlink.finding.status IS 'suspected: seen by one run, and it may still explain itself; open: certain; acknowledged: a person knows and leaves it; resolved: no more';
 COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw instead, or what a person decided';

@@ -25,7 +25,8 @@ BEGIN
       AND (r.due_at <= p_since OR r.last_error IS NOT NULL)
     UNION ALL
     SELECT 'deletion of a finding', t.name, f.key FROM objectlink.finding f JOIN objectlink.store t ON t.id = f.store_id
-    WHERE f.delete_at <= p_since
+    -- An object goes on to be unlinked, and what an admin holds then is settled.
+    WHERE f.delete_at <= p_since AND (t.held_at IS NULL OR f.kind = ANY (objectlink.compared_kinds()))
     UNION ALL
     SELECT 'quarantine', t.name, q.key FROM objectlink.quarantine q JOIN objectlink.store t ON t.id = q.store_id
     WHERE q.last_error IS NULL AND (q.state IN ('copying', 'copied', 'releasing') OR q.due_at <= p_since);

@@ -36,6 +36,11 @@ CREATE TABLE objectlink.run (
   brake_released boolean NOT NULL DEFAULT false,
   found         jsonb,
   pause_reason  text,
+  aside         text CHECK (aside IN ('uploads', 'versions')),
+  aside_key     text COLLATE "C" NOT NULL DEFAULT '',
+  aside_item    text NOT NULL DEFAULT '',
+  aside_found   bigint NOT NULL DEFAULT 0,
+  notes         text,
   error_class   text,
   error_code    text,
   error_message text
@@ -59,6 +64,10 @@ COMMENT ON COLUMN objectlink.run.sample IS 'percent of the ranges of keys that a
 COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
 COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
 COMMENT ON COLUMN objectlink.run.braked_at IS 'paused because it would repair too much, until somebody lets it go on; brake_released: somebody has';
+COMMENT ON COLUMN objectlink.run.aside IS 'what is listed before the keys are, see 72_compare_aside.sql: uploads that nobody has ended, then versions that are not current; NULL: neither, or no more';
+COMMENT ON COLUMN objectlink.run.aside_key IS 'up to where that is; with aside_item, the id of the upload or version';
+COMMENT ON COLUMN objectlink.run.aside_found IS 'how many of them are not as they should be, in the listing under way';
+COMMENT ON COLUMN objectlink.run.notes IS 'what could not be looked at, or not be told of each';
 COMMENT ON COLUMN objectlink.run.found IS 'ended: how many findings of each kind it saw';
 
 CREATE FUNCTION objectlink.run_page_size_max() RETURNS int
@@ -134,9 +143,11 @@ BEGIN
   ELSIF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
     RETURN NULL;
   END IF;
-  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget, inventory, listing, sample)
+  INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget, inventory, listing, sample, aside)
   VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size,
-          p_limit, p_share, p_budget, p_inventory, CASE WHEN p_inventory IS NULL THEN 'ordered' ELSE 'collecting' END, v_sample)
+          p_limit, p_share, p_budget, p_inventory, CASE WHEN p_inventory IS NULL THEN 'ordered' ELSE 'collecting' END, v_sample,
+          -- Who compares an inventory, or a sample, wants its bucket not listed.
+          CASE WHEN p_mode IN ('report', 'repair') AND p_inventory IS NULL AND v_sample IS NULL THEN 'uploads' END)
   ON CONFLICT (store_id) WHERE state IN ('queued', 'running', 'paused') DO NOTHING
   RETURNING id INTO v_id;
   UPDATE objectlink.run SET call_id = v_id WHERE id = v_id AND call_id IS NULL;
@@ -267,7 +278,8 @@ END $$;
 COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
 
 -- For the owner of a store: what to go on with, and where.
-CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text, OUT sampled boolean)
+CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text, OUT sampled boolean,
+                                    OUT aside text, OUT aside_key text, OUT aside_item text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
@@ -292,6 +304,9 @@ BEGIN
   page_size := v_run.page_size;
   inventory := v_run.inventory;
   sampled := v_run.sample IS NOT NULL;
+  aside := v_run.aside;
+  aside_key := v_run.aside_key;
+  aside_item := v_run.aside_item;
   PERFORM objectlink.check_collection(p_store, p_epoch, v_run.id);
   listing := (SELECT r.listing FROM objectlink.run r WHERE r.id = v_run.id);
 END $$;

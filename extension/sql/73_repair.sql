@@ -121,10 +121,13 @@ BEGIN
     RAISE EXCEPTION 'finding % is only suspected', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
       DETAIL = 'One run has seen it; it may still explain itself.',
       HINT = format('Let another run see it: SELECT objectlink.reconcile_storage(%L, prefix => %L).', (SELECT s.name FROM objectlink.store s WHERE s.id = v_finding.store_id), v_finding.key);
-  ELSIF action IN ('delete', 'quarantine') AND coalesce(v_finding.evidence ->> 'etag', '') = '' THEN
+  ELSIF action IN ('delete', 'quarantine') AND v_finding.kind IN ('orphan', 'undeleted') AND coalesce(v_finding.evidence ->> 'etag', '') = '' THEN
     RAISE EXCEPTION 'finding % has no ETag', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
       DETAIL = 'Without one nobody can tell whether the object is still the one that was found.';
-  ELSIF action = 'delete' THEN
+  ELSIF action = 'delete' AND v_finding.item = 'null' THEN
+    RAISE EXCEPTION 'the version of finding % has the id "null"', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
+      DETAIL = 'While versioning is suspended, whoever stores under its key takes its place: a request to delete it might hit that.';
+  ELSIF action IN ('delete', 'abort') THEN
     PERFORM objectlink.mark_for_deletion(v_finding, session_user, reason);
   ELSIF action = 'quarantine' AND NOT objectlink.can_be_quarantined(v_finding) THEN
     RAISE EXCEPTION 'the object of finding % cannot be moved', finding_id USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -139,12 +142,13 @@ BEGIN
   END IF;
   PERFORM objectlink.ring_daemon();
 END $$;
-COMMENT ON FUNCTION objectlink.resolve(bigint, text, text) IS 'decides about a finding: delete (orphan, undeleted): the object goes, if it is still the one that was found and no row links it; quarantine (orphan): it is moved aside, and back by restore; repair (unregistered, unreferenced): the rows are asked again, (stuck): it is tried again at once; acknowledge';
+COMMENT ON FUNCTION objectlink.resolve(bigint, text, text) IS 'decides about a finding: delete (orphan, undeleted): the object goes, if it is still the one that was found and no row links it, (stray_version, stray_marker): that one goes; abort (stale_upload); quarantine (orphan): it is moved aside, and back by restore; repair (unregistered, unreferenced): the rows are asked again, (stuck): it is tried again at once; acknowledge';
 
 CREATE FUNCTION objectlink.actions_of(p_kind text) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN CASE WHEN p_kind = 'orphan' THEN ARRAY['delete', 'quarantine', 'acknowledge']
-              WHEN p_kind = 'undeleted' THEN ARRAY['delete', 'acknowledge']
+              WHEN p_kind IN ('undeleted', 'stray_version', 'stray_marker') THEN ARRAY['delete', 'acknowledge']
+              WHEN p_kind = 'stale_upload' THEN ARRAY['abort', 'acknowledge']
               WHEN p_kind IN ('unregistered', 'unreferenced', 'stuck') THEN ARRAY['repair', 'acknowledge']
               ELSE ARRAY['acknowledge'] END;
 COMMENT ON FUNCTION objectlink.actions_of(text) IS 'what may be decided about findings of a kind';
@@ -158,9 +162,9 @@ DECLARE
   v_store int := objectlink.decide_about(store, NULL, NULL, reason, at_most);
   v_findings bigint[];
 BEGIN
-  IF action IS NULL OR action NOT IN ('delete', 'quarantine', 'repair', 'acknowledge') THEN
+  IF action IS NULL OR action NOT IN ('delete', 'abort', 'quarantine', 'repair', 'acknowledge') THEN
     RAISE EXCEPTION 'invalid action: %', CASE WHEN action IS NULL THEN 'NULL' ELSE format('"%s"', action) END USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'Valid actions are delete, quarantine, repair, acknowledge.';
+      HINT = 'Valid actions are delete, abort, quarantine, repair, acknowledge.';
   ELSIF kind IS NULL AND prefix IS NULL THEN
     RAISE EXCEPTION 'kind or prefix must be given' USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'What is decided about has to be said.';
@@ -172,7 +176,7 @@ BEGIN
     SELECT f.id FROM objectlink.finding f
     WHERE f.store_id = v_store AND f.status = 'open' AND f.kind = coalesce(kind, f.kind) AND starts_with(f.key, coalesce(prefix, ''))
       AND action = ANY (objectlink.actions_of(f.kind)) AND f.delete_at IS NULL
-      AND (action <> 'delete' OR coalesce(f.evidence ->> 'etag', '') <> '') AND (action <> 'quarantine' OR objectlink.can_be_quarantined(f))
+      AND (action <> 'delete' OR f.item <> 'null' AND (f.kind NOT IN ('orphan', 'undeleted') OR coalesce(f.evidence ->> 'etag', '') <> '')) AND (action <> 'quarantine' OR objectlink.can_be_quarantined(f))
     ORDER BY f.key LIMIT at_most::bigint + 1);
   IF cardinality(v_findings) > at_most THEN
     RAISE EXCEPTION 'more than % findings', at_most USING ERRCODE = 'program_limit_exceeded',
@@ -197,7 +201,7 @@ SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
   RETURN QUERY SELECT f.id, f.key, (f.evidence ->> 'size')::bigint, f.evidence ->> 'etag' FROM objectlink.finding f
-    WHERE f.store_id = p_store AND f.delete_at IS NOT NULL AND f.status <> 'resolved'
+    WHERE f.store_id = p_store AND f.delete_at IS NOT NULL AND f.status <> 'resolved' AND f.kind = ANY (objectlink.compared_kinds())
       AND NOT EXISTS (SELECT FROM objectlink.marker m WHERE m.store_id = p_store AND m.fence IS NOT NULL)
       AND coalesce(f.look_after <= clock_timestamp(), true)
     ORDER BY coalesce(f.look_after, f.delete_at) LIMIT objectlink.deletions_to_confirm_max();

@@ -59,7 +59,7 @@ BEGIN
           AND v_kind.action IS NOT NULL AND v_stale IS NULL AND f.delete_at IS NULL
           AND (v_kind.action <> 'quarantine' OR objectlink.can_be_quarantined(f) AND NOT EXISTS (
                  SELECT FROM objectlink.quarantine q WHERE q.finding_id = f.id AND q.state IN ('copying', 'copied')))
-          AND (v_kind.action = 'repair' OR coalesce(f.evidence ->> 'etag', '') <> '')
+          AND (v_kind.action IN ('repair', 'abort') OR coalesce(f.evidence ->> 'etag', '') <> '')
           -- What somebody has brought back is decided about one by one.
           AND (f.kind <> 'undeleted' OR (f.evidence ->> 'survived')::boolean)
         ORDER BY f.key LIMIT at_most::bigint + 1);
@@ -92,6 +92,7 @@ BEGIN
       note := concat_ws('; ',
         CASE WHEN dry_run THEN 'a dry run: nothing was done' WHEN acted > 0 THEN 'the daemon looks at each once more before it does it' END, v_stale,
         CASE WHEN v_kind.kind IN ('missing', 'corrupt') THEN 'only a person can put it back'
+             WHEN v_kind.kind IN ('stray_version', 'stray_marker') THEN 'they go only by resolve(), or by resolve_all() with a filter that you name'
              WHEN v_kind.action IS NULL THEN 'left as asked for'
              WHEN v_count > acted AND v_stale IS NULL AND v_kind.kind = 'undeleted' THEN 'left out is what was written after its deletion, or is not certain: resolve() it'
              WHEN v_count > acted AND v_stale IS NULL THEN 'left out is what is only suspected, acknowledged, decided about already, or has no ETag' END);
@@ -99,4 +100,4 @@ BEGIN
     END LOOP;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.cleanup(name, boolean, text[], text, text, interval, int, int, text) IS 'does away with the open findings of a store (NULL: of each), or only says what it would do, which is the default: orphans (or moved to quarantine) and undeleted objects are deleted, unregistered and unreferenced ones repaired, each as by resolve()';
+COMMENT ON FUNCTION objectlink.cleanup(name, boolean, text[], text, text, interval, int, int, text) IS 'does away with the open findings of a store (NULL: of each), or only says what it would do, which is the default: orphans (or moved to quarantine) and undeleted objects are deleted, unregistered, unreferenced and stuck ones repaired, stale uploads aborted, each as by resolve()';

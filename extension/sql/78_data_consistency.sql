@@ -9,6 +9,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
          ('undeleted', 'it was deleted, and is there', 'delete'),
          ('unreferenced', 'known and stored, and no row links it any more', 'repair'),
          ('unregistered', 'a row links an object that is not known', 'repair'),
+         ('stale_upload', 'an upload in parts that nobody has ended', 'abort'),
+         ('stray_version', 'a version that is not current, and not the one that is recorded', NULL),
+         ('stray_marker', 'a delete marker that hides nothing', NULL),
          ('stuck', 'it is on its way for longer than it should be', 'repair')
 $$;
 COMMENT ON FUNCTION objectlink.finding_kinds() IS 'the kinds of findings, what each means, and the action by which cleanup() does away with it; NULL: only a person can';

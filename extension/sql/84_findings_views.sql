@@ -3,7 +3,7 @@
 CREATE VIEW objectlink.runs WITH (security_barrier) AS
 SELECT r.id, s.name AS store, r.mode, r.state, r.prefix, r.requested_by, r.queued_at, r.started_at, r.ended_at,
        r.listed, r.compared, r.undecided, r.repaired, r.found, r.error_class, r.error_code, r.error_message, r.pause_reason, r.call_id,
-       r.inventory, r.inventory_at, r.sample
+       r.inventory, r.inventory_at, r.sample, r.notes
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
    OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE');
@@ -13,7 +13,7 @@ CREATE VIEW objectlink.reconcile_progress WITH (security_barrier) AS
 SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        CASE WHEN r.state = 'queued' AND NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'waiting for a daemon'
             WHEN r.state IN ('queued', 'paused') THEN r.state
-            WHEN s.status = 'paused' THEN 'waiting for the store' WHEN r.listing = 'collecting' THEN 'collecting' ELSE 'comparing' END AS phase,
+            WHEN s.status = 'paused' THEN 'waiting for the store' WHEN r.aside IS NOT NULL THEN 'listing ' || r.aside WHEN r.listing = 'collecting' THEN 'collecting' ELSE 'comparing' END AS phase,
        r.pages, r.listed, r.compared, r.list_requests, r.looks,
        (SELECT min(g.after_key) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS after_key,
        (SELECT count(*) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS ranges_left,

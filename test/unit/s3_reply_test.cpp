@@ -359,6 +359,28 @@ TEST(UploadsPage, GoesOnAfterItsLastEntry) {
       200, start + "<IsTruncated>false</IsTruncated><Upload><Key>k</Key></Upload></ListMultipartUploadsResult>")));
 }
 
+TEST(PartsPage, TellsWhenTheYoungestCameIn) {
+  const auto parts = [](const std::string& inside, const char* truncated = "false") {
+    return parse_list_parts(replied(200, "<ListPartsResult><IsTruncated>" + std::string(truncated) + "</IsTruncated>" +
+                                             inside + "</ListPartsResult>"));
+  };
+  const auto part = [](const char* number, const char* at) {
+    return "<Part><PartNumber>" + std::string(number) + "</PartNumber><LastModified>" + at + "</LastModified></Part>";
+  };
+  const auto page = parts(part("2", "2024-02-29T01:02:04.000Z") + part("7", "2024-02-29T01:02:03.000Z"), "true");
+  ASSERT_TRUE(page);
+  EXPECT_EQ(page->youngest, parse_iso8601("2024-02-29T01:02:04.000Z"));
+  EXPECT_TRUE(page->all_dated);
+  EXPECT_EQ(page->next_part_number, 7);
+  EXPECT_FALSE(parts("")->youngest);
+  EXPECT_FALSE(parts(part("1", "yesterday"))->all_dated);
+  expect_unknown(parts("", "true"));
+  expect_unknown(parts(part("0", "2024-02-29T01:02:04.000Z")));
+  expect_unknown(parts(part("10001", "2024-02-29T01:02:04.000Z")));
+  expect_unknown(parse_list_parts(replied(200, "<ListPartsResult/>")));
+  EXPECT_EQ(parse_list_parts(replied(404, error_xml("NoSuchUpload"))).error().klass, ErrorClass::not_found);
+}
+
 TEST(BucketReply, AMissingBucketIsTheStoresFault) {
   EXPECT_EQ(parse_head_bucket(replied(200, "", {{"x-amz-bucket-region", "eu-west-1"}}, "HEAD"))->region, "eu-west-1");
   const auto missing = parse_head_bucket(replied(404, "", {}, "HEAD"));

@@ -271,6 +271,9 @@ TEST_F(S3Request, BucketRequestsAndCopies) {
       signing_, {.from_key = "a", .to_key = "c", .if_source_match = "\"e\"", .if_none_match = true});
   EXPECT_EQ(header(careful, "x-amz-copy-source-if-match"), "\"e\"");
   EXPECT_EQ(header(careful, "if-none-match"), "*");
+  EXPECT_THAT(builder_.list_parts(signing_, "k", "u").url, testing::EndsWith("/docs/k?uploadId=u"));
+  EXPECT_THAT(builder_.list_parts(signing_, "k", "u", 1000).url,
+              testing::EndsWith("/docs/k?part-number-marker=1000&uploadId=u"));
   EXPECT_THAT(builder_.list_multipart_uploads(signing_, "p/", "k", "u").url,
               testing::EndsWith("/docs/?key-marker=k&prefix=p%2F&upload-id-marker=u&uploads="));
 }

@@ -138,6 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"retention", "3650d 3650d 3650d 99999999999999999999w", "It must be"},
         Bad{"retention", "forever", "A number is expected"}, Bad{"retention", "'7 days'", "A number is expected"},
         Bad{"orphan_grace", "1e3s", "The unit is unknown"}, Bad{"orphan_grace", "24:00:00", "A unit is expected"},
+        Bad{"upload_grace", "a week", "A number is expected"},
         Bad{"scrub_interval", "3651 days", "It must be from 0 to 10 years of 365 days"}));
 
 INSTANTIATE_TEST_SUITE_P(
@@ -188,6 +189,7 @@ TEST(StoreOptions, HasTheDefaultsOfTheManual) {
   EXPECT_EQ(options.request_timeout, 60s);
   EXPECT_EQ(options.retention, 0s);
   EXPECT_EQ(options.orphan_grace, 24h);
+  EXPECT_EQ(options.upload_grace, 168h);
   EXPECT_EQ(options.concurrency, 32U);
   EXPECT_EQ(options.max_attempts, 10U);
   EXPECT_EQ(options.delete_limit, 100'000U);
@@ -214,6 +216,7 @@ TEST(StoreOptions, ReadsAllOptions) {
                                      {"multipart_threshold", "64 mb"},
                                      {"retention", "1 day 12 hours"},
                                      {"orphan_grace", "0"},
+                                     {"upload_grace", "30 days"},
                                      {"max_attempts", "1000"},
                                      {"delete_limit", "1000000000"},
                                      {"delete_limit_share", "100"},
@@ -235,6 +238,7 @@ TEST(StoreOptions, ReadsAllOptions) {
   EXPECT_EQ(options.multipart_threshold_bytes, 64U * 1024 * 1024);
   EXPECT_EQ(options.retention, 36h);
   EXPECT_EQ(options.orphan_grace, 0s);
+  EXPECT_EQ(options.upload_grace, 720h);
   EXPECT_EQ(options.max_attempts, 1000U);
   EXPECT_EQ(options.delete_limit, 1'000'000'000U);
   EXPECT_EQ(options.delete_limit_share, 100U);
@@ -295,6 +299,7 @@ TEST(StoreOptions, NamesTheValidOptionsForAnUnknownOne) {
                               "multipart_threshold",
                               "retention",
                               "orphan_grace",
+                              "upload_grace",
                               "max_attempts",
                               "ca_file",
                               "delete_limit",
