@@ -136,6 +136,17 @@ struct Metrics::Series {
   objectlink::Series<Gauge, 2> dead{
       gauge(registry, "objectlink_dead_letters", "Work that was given up and waits for a decision."),
       {"store", "operation"}};
+  objectlink::Series<Gauge, 2> findings{gauge(registry, "objectlink_open_findings", "Open findings of runs, by kind."),
+                                        {"store", "kind"}};
+  objectlink::Series<Gauge, 1> to_delete{
+      gauge(registry, "objectlink_findings_to_delete", "Findings whose objects are to be deleted and are not yet."),
+      {"store"}};
+  objectlink::Series<Gauge, 2> rows{gauge(registry, "objectlink_row_failures",
+                                          "Objects whose rows could not be brought in line, by what was to be done."),
+                                    {"store", "kind"}};
+  objectlink::Series<Gauge, 2> last_run{
+      gauge(registry, "objectlink_last_run", "1 for the state of a store's last run of reconcile_storage()."),
+      {"store", "state"}};
   objectlink::Series<Gauge, 2> trouble{
       gauge(registry, "objectlink_inconsistent_objects", "Objects that are missing from their store, or corrupt."),
       {"store", "state"}};
@@ -236,6 +247,10 @@ void Metrics::set_watched(std::string_view store, std::string_view what, std::st
   if (what == "stuck") series_->stuck.at({store, label}).Set(number);
   if (what == "dead") series_->dead.at({store, label}).Set(number);
   if (what == "trouble") series_->trouble.at({store, label}).Set(number);
+  if (what == "finding") series_->findings.at({store, label}).Set(number);
+  if (what == "to_delete") series_->to_delete.at({store}).Set(number);
+  if (what == "rows") series_->rows.at({store, label}).Set(number);
+  if (what == "run") series_->last_run.at({store, label}).Set(number);
   if (what == "oldest") series_->oldest.at({store}).Set(number);
   if (what == "overdue") series_->overdue.at({store}).Set(number);
 }
@@ -280,6 +295,10 @@ void Metrics::forget_store(std::string_view store) {
   series_->stuck.remove(store);
   series_->dead.remove(store);
   series_->trouble.remove(store);
+  series_->findings.remove(store);
+  series_->to_delete.remove(store);
+  series_->rows.remove(store);
+  series_->last_run.remove(store);
   series_->oldest.remove(store);
   series_->concurrency.remove(store);
   series_->scrubbed_since.remove(store);

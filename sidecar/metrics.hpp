@@ -34,7 +34,8 @@ class Metrics {
   void set_store_state(std::string_view store, std::string_view state);
   void set_breaker(std::string_view store, std::string_view state);  // closed, open, half_open
   void set_concurrency(std::string_view store, double requests);     // how many requests may run at once
-  // What objectlink.look_after() counts: stuck (by state), dead (by operation), trouble (by state), oldest (seconds).
+  // What objectlink.look_after() counts: stuck (by state), dead (by operation), trouble (by state), oldest (seconds), finding (by
+  // kind), to_delete, rows (by what was to be done), run (by state).
   void set_watched(std::string_view store, std::string_view what, std::string_view label, double number);
   void count_scrubbed_bytes(std::string_view store, std::uint64_t bytes);
   // The time since when everything has been proved at least once, in seconds since 1970.

@@ -43,6 +43,17 @@ SELECT number FROM objectlink.look_after(daemon.store_id('docs'), daemon.epoch(d
 UPDATE objectlink.object SET due_at = NULL, since = now() WHERE key = 'k1';
 SELECT number FROM objectlink.look_after(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) WHERE what = 'requeued';
 SELECT key, due_at > now() AS later FROM objectlink.object WHERE key = 'k6';
+-- What runs have found and what rows wait, for alerts: only what asks for somebody
+SELECT count(*) FILTER (WHERE number > 0) AS more_than_none, count(*) FROM objectlink.watch(daemon.store_id('docs'));
+INSERT INTO objectlink.finding (store_id, key, kind, status, resolved_at, evidence, delete_at)
+SELECT daemon.store_id('docs'), v.key, v.kind, v.status, CASE WHEN v.status = 'resolved' THEN now() END, '{}', CASE WHEN v.key = 'goes' THEN now() END
+FROM (VALUES ('a', 'orphan', 'open'), ('goes', 'orphan', 'open'), ('b', 'orphan', 'suspected'), ('c', 'orphan', 'acknowledged'), ('d', 'orphan', 'resolved'), ('e', 'undeleted', 'open')) AS v (key, kind, status);
+INSERT INTO objectlink.finding (store_id, key, kind, status, evidence) VALUES (0, 'elsewhere', 'orphan', 'open', '{}');
+INSERT INTO objectlink.row_work (store_id, key, attachment_id, failed_at, compensation)
+SELECT daemon.store_id('docs'), v.key, 1, v.failed_at, v.compensation FROM (VALUES ('a', now(), NULL), ('b', now(), 'restore_row'), ('c', now(), 'delete_row'), ('d', NULL, NULL)) AS v (key, failed_at, compensation);
+INSERT INTO objectlink.run (store_id, mode, prefix, place, page_size, state) SELECT daemon.store_id('docs'), m, '', '', 1000, s FROM (VALUES ('report', 'done'), ('report', 'failed'), ('inventory', 'done')) AS v (m, s);
+SELECT what, label, number FROM objectlink.watch(daemon.store_id('docs')) WHERE number > 0;
+TRUNCATE objectlink.row_work, objectlink.run, objectlink.finding;
 -- Only for the owner
 SELECT daemon.refused($$SELECT objectlink.look_after(daemon.store_id('docs'), 0)$$);
 DROP TABLE document;

@@ -95,5 +95,6 @@ BEGIN
     UNION ALL
     SELECT 'trouble', s.state, (SELECT count(*) FROM objectlink.object o WHERE o.store_id = p_store AND o.state = s.state)
     FROM unnest('{missing,corrupt}'::text[]) AS s (state);
+  RETURN QUERY SELECT w.what, w.label, w.number FROM objectlink.watch(p_store) w;
 END $$;
 COMMENT ON FUNCTION objectlink.look_after(int, bigint) IS 'for the owner of a store: makes due again what is stuck without a due time, deletes events whose retention is over and listings that nobody needs, and counts what waits, what was given up, what is wrong and how late its proofs are';

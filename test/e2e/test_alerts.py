@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from harness.postgres import run
+from harness.runs import reconcile, settle_clock
 from harness.sandbox import ROOT
 from harness.waiting import eventually
 
@@ -32,6 +34,8 @@ def shown(documents, proxy, daemon):
     proxy.clear()
     eventually(lambda: daemon.metric("objectlink_requeued_objects_total") == 1)
     documents.sync()
+    reconcile(pg)
+    eventually(lambda: daemon.metric("objectlink_last_run", store="docs", state="done") == 1, 60)
     proxy.answer(403, code="AccessDenied", method="HEAD", times=None)
     pg.run("ALTER SERVER docs OPTIONS (ADD scrub_interval '1 day', ADD scrub_rate '1000')")
     eventually(lambda: daemon.metric("objectlink_scrub_overdue_seconds", store="docs") is not None, 60)
@@ -59,9 +63,11 @@ def test_every_rule_asks_for_what_is_shown(shown):
                     assert words in values, (alert, name, label, words, values)
 
 
-@pytest.mark.parametrize("wanted", ["upload", "delete", "dead_letters", "inconsistent", "scrub", "stuck", "store_breaker", "store_state", "oldest"])
+@pytest.mark.parametrize("wanted", ["upload", "delete", "dead_letters", "inconsistent", "scrub", "stuck", "store_breaker", "store_state", "oldest",
+                                    "orphan", "last_run", "to_delete", "compensation"])
 def test_each_demand_has_a_rule(wanted):
-    """Failure rates of uploads and deletions, what was given up, the state of consistency, proofs, stuck work, unusable stores."""
+    """Failure rates of uploads and deletions, what was given up, the state of consistency, proofs, stuck work, unusable stores, orphans, what became of runs and cleanups,
+    rows that could not be compensated."""
     assert any(wanted in expression for _, expression in expressions())
 
 
@@ -72,3 +78,37 @@ def test_an_alert_of_dead_letters_is_over_when_they_are(documents, proxy, daemon
     proxy.remove(rule)
     documents.pg.run("SELECT objectlink.retry_dead_letters()")
     eventually(lambda: daemon.metric("objectlink_dead_letters", store="docs", operation="upload") == 0, 60)
+
+
+def test_an_alert_of_orphans_and_of_what_is_to_be_deleted_is_over_when_they_are_gone(documents, proxy, daemon):
+    pg = documents.pg
+    pg.run("ALTER SERVER docs OPTIONS (ADD orphan_grace '0')")
+    for key in ["nobody/1", "nobody/2"]:
+        documents.upload(key, b"?")
+    settle_clock(documents.bucket)
+    for _ in range(2):
+        reconcile(pg)
+    eventually(lambda: daemon.metric("objectlink_open_findings", store="docs", kind="orphan") == 2, 60)
+    assert daemon.metric("objectlink_findings_to_delete", store="docs") == 0
+    rule = proxy.answer(503, code="SlowDown", path="/nobody/2", times=None)
+    pg.run("SELECT objectlink.resolve_all('delete', 'docs', kind => 'orphan', dry_run => false)")
+    eventually(lambda: daemon.metric("objectlink_findings_to_delete", store="docs") == 1, 60)
+    proxy.remove(rule)
+    eventually(lambda: daemon.metric("objectlink_open_findings", store="docs", kind="orphan") == 0
+               and daemon.metric("objectlink_findings_to_delete", store="docs") == 0, 60)
+    assert documents.bucket.keys() == []
+
+
+def test_an_alert_of_rows_that_cannot_be_compensated(documents, proxy, daemon):
+    pg = documents.pg
+    pg.run("SELECT objectlink.alter_attachment('document', 'file', on_upload_failure => 'delete_row')")
+    pg.run("CREATE TABLE invoice (document bigint REFERENCES document)")
+    proxy.answer(400, code="EntityTooLarge", method="PUT", path="huge", times=None)
+    user = pg.connect(autocommit=False)
+    documents.put(["huge"], on=user)
+    run(user, "INSERT INTO invoice SELECT max(id) FROM document")
+    user.commit()
+    eventually(lambda: daemon.metric("objectlink_row_failures", store="docs", kind="compensation") == 1, 60)
+    assert daemon.metric("objectlink_row_failures", store="docs", kind="status") == 0
+    pg.run("DELETE FROM invoice")
+    eventually(lambda: daemon.metric("objectlink_row_failures", store="docs", kind="compensation") == 0, 60)
