@@ -19,7 +19,7 @@ CREATE TABLE objectlink.consumer (
 );
 COMMENT ON TABLE objectlink.consumer IS 'readers of the event stream, and how far each has come';
 COMMENT ON COLUMN objectlink.consumer.readers IS 'the roles that may read it, by name, so that a dump keeps them: whoever made it, and whom it was granted to';
-COMMENT ON COLUMN objectlink.consumer.notify IS 'the daemon sends NOTIFY objectlink_events when it has settled something';
+COMMENT ON COLUMN objectlink.consumer.notify IS 'the daemon sends NOTIFY objectlink_events when it has written events';
 COMMENT ON COLUMN objectlink.consumer.install IS 'the installation whose transactions are meant by the numbers here; in a restored database they mean nothing, and reading goes on behind floor_id';
 COMMENT ON COLUMN objectlink.consumer.round_from IS 'events of older transactions are all acknowledged';
 COMMENT ON COLUMN objectlink.consumer.round_until IS 'events of older transactions are being read now, in the order of their ids; NULL: none are';

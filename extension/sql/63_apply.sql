@@ -140,5 +140,8 @@ BEGIN
          CASE WHEN c.role IS NULL THEN session_user ELSE pg_get_userbyid(c.role) END,
          CASE WHEN c.hold IS NOT NULL THEN jsonb_build_object('held', c.hold) END
   FROM change c WHERE c.from_state IS DISTINCT FROM c.to_state;
+  IF FOUND THEN
+    PERFORM objectlink.notify_consumers();
+  END IF;
 END $$;
 COMMENT ON FUNCTION objectlink.write_changes(int, objectlink.change[]) IS 'writes what was judged of the keys of one store to registry and events';

@@ -166,6 +166,7 @@ BEGIN
             jsonb_strip_nulls(jsonb_build_object('severity', CASE WHEN p_compensation IS NOT NULL THEN 'critical' END, 'policy', p_compensation,
                                                  'code', p_code, 'message', p_message)
                               || CASE p_compensation WHEN 'restore_row' THEN objectlink.rows_to_restore(p_work) ELSE '{}' END));
+    PERFORM objectlink.notify_consumers();
   END IF;
 END $$;
 COMMENT ON FUNCTION objectlink.note_row_failure(objectlink.row_work, text, text, text) IS 'rows that could not be written: why, and when they are tried again';
@@ -211,6 +212,7 @@ BEGIN
       v_failed := NULL;
       IF v_at.id IS NOT NULL AND v_first.restore AND objectlink.awaits_its_rows(v_first.store_id, v_first.key) THEN
         PERFORM objectlink.restore_deleted(v_at, v_first.store_id, v_first.key, false);
+        PERFORM objectlink.notify_consumers();
         PERFORM objectlink.end_row_work(v_work);
         done := done + 1;
       ELSIF v_at.id IS NULL OR v_state IS NULL OR NOT v_state = ANY (objectlink.shown_states()) THEN

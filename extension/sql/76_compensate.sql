@@ -56,6 +56,7 @@ BEGIN
       'policy', p_policy.on_upload_failure, 'relation', p_at.relation::text, 'count', v_answer[1]::bigint,
       'rows', CASE WHEN v_keys IS NOT NULL THEN v_rows END,
       'class', v_object.error_class, 'code', v_object.error_code, 'message', v_object.last_error)));
+    PERFORM objectlink.notify_consumers();
   END IF;
   RETURN true;
 END $$;

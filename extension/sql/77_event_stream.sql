@@ -131,7 +131,7 @@ BEGIN
     PERFORM pg_notify('objectlink_events', '');
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.notify_consumers() IS 'for settle(): rings for the consumers that asked for it, at most once a transaction';
+COMMENT ON FUNCTION objectlink.notify_consumers() IS 'for the daemon, where it has written events: rings for the consumers that asked for it, at most once a transaction';
 
 CREATE FUNCTION objectlink.read_events(consumer text, max_events int DEFAULT 1000)
 RETURNS TABLE (id bigint, at timestamptz, store name, key text, from_state text, to_state text, cause text, detail jsonb, actor name,

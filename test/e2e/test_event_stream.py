@@ -349,3 +349,34 @@ def test_a_consumer_is_rung_by_the_daemon_if_it_asked_for_it_and_by_nobody_else(
     transactions = docs.value("SELECT count(DISTINCT xid) FROM objectlink.event e WHERE to_state = 'stored'")
     assert 1 <= len(listener.notifies) <= transactions
     assert len([row for row in docs.run("SELECT * FROM objectlink.read_events('worker')") if row.to_state == "stored"]) == 5
+
+
+@pytest.mark.parametrize("cause", ["unlink", "rows compensated", "rows not compensated"])
+def test_a_consumer_is_rung_also_where_no_store_has_answered(docs, bucket, make_daemon, cause):
+    """For what only the rows tell: an object that waits for its retention, rows that were deleted, or could not be."""
+    docs.run("SELECT objectlink.create_consumer('worker', notify => true); ALTER SERVER docs OPTIONS (ADD retention '1 day')")
+    documents = Documents(docs, bucket)
+    keys = documents.put_fresh(1)
+    daemon = make_daemon()
+    documents.sync()
+    docs.run("SELECT objectlink.alter_attachment('document', 'file', on_upload_failure => 'delete_row')")
+    if cause == "rows not compensated":
+        docs.run("CREATE TABLE invoice (document bigint REFERENCES document); INSERT INTO invoice SELECT id FROM document")
+    daemon.stop()
+    if cause == "unlink":
+        documents.delete(keys)
+    else:
+        # As settle() leaves it, which has rung for that already.
+        for state in ["missing", "pending", "failed"]:
+            docs.run("UPDATE objectlink.object SET state = %s, due_at = NULL", state)
+        docs.run("INSERT INTO objectlink.row_work (store_id, key, attachment_id) SELECT o.store_id, o.key, o.attachment_id FROM objectlink.object o")
+    listener = docs.connect()
+    run(listener, "LISTEN objectlink_events")
+    daemon.start()
+    eventually(lambda: docs.run("SELECT 1 FROM objectlink.events WHERE cause = %s", cause))
+
+    def rung():
+        listener.poll()
+        return listener.notifies
+
+    assert len(eventually(rung)) == 1
