@@ -95,6 +95,10 @@ void ComparedRange::read_collected(Database& database, Time now) {
   const Rows rows = database.query(
       "SELECT key, size, etag, age_ms, since_ms, store_time_ms FROM objectlink.collected_page($1, $2, $3, $4, $5)",
       run_->store, run_->epoch, run_->id, after, run_->page_size);
+  if (rows.is_null(0, 4)) {
+    run_->is_over = true;
+    return;
+  }
   const milliseconds since{rows.integer(0, 4)};
   page->asked_at = now - since;
   if (const auto time = rows.optional_integer(0, 5))

@@ -243,6 +243,10 @@ void Reconciliation::begin_collecting(Database& database) {
 
 bool Reconciliation::go_on(Database& database, Time now, std::size_t requests_max) {
   bool progress = ask(database, now, requests_max);
+  if (run_->is_over) {
+    finish();
+    return true;
+  }
   auto outcome = compare_sums(database, now);
   // One range a turn: each may take a transaction of its own, and others wait for the session too.
   for (std::size_t i = 0; i < ranges_.size() && outcome == ComparedRange::Outcome::nothing; ++i) {

@@ -28,6 +28,7 @@ struct RunInHand {
   bool sampled = false;             // only some ranges, drawn by lot, are compared
   bool collected = false;           // pages are read from the database, where the listing was collected
   bool from_inventory = false;      // by the files of an inventory, which may lag behind the store
+  bool is_over = false;             // what was collected is gone: somebody has ended the run
   bool has_to_collect = false;      // the store lists in another order, as a page has shown
 };
 

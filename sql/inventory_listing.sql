@@ -69,6 +69,7 @@ SELECT daemon.manifest(1, 'other');
 SELECT daemon.file(0, true, '{}');
 SELECT daemon.next();
 SELECT objectlink.cancel_run(daemon.run());
+SELECT key, since_ms FROM objectlink.collected_page(:daemon, daemon.run(), '', 10);
 SELECT daemon.file(0, true, '{}');
 -- An empty bucket has no files
 SELECT objectlink.reconcile_storage('docs', inventory => 'inv/manifest.json');

@@ -171,4 +171,4 @@ BEGIN
     (SELECT k.key, k.size, k.etag, k.age_ms, NULL, NULL FROM objectlink.collected_key k
      WHERE k.collection_id = v_collection.id AND k.key > p_after ORDER BY k.key LIMIT p_limit);
 END $$;
-COMMENT ON FUNCTION objectlink.collected_page(int, bigint, bigint, text, int) IS 'for the owner of a store: the next keys of a listing that was collected; the first row says how long ago it was begun';
+COMMENT ON FUNCTION objectlink.collected_page(int, bigint, bigint, text, int) IS 'for the owner of a store: the next keys of a listing that was collected; the first row says how long ago it was begun, NULL: it is gone, as the run was ended';
