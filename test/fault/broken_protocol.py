@@ -2,12 +2,12 @@
 import re
 
 ISSUE, CONDEMN, SETTLE = "issue(int, bigint, text[], bigint)", "condemn(int, bigint, text[])", "settle(int, bigint, json)"
-RESULTS = r"SELECT p_store AS store_id, r\.\* FROM json_to_recordset\(p_results\)"
+RESULTS = r"json_to_recordset\(p_results\)(?= AS r \(\s+key text, state text)"
 
 
 def believing(state, outcome):
     """Instead of RESULTS: whatever is still open of objects in this state, is taken for this outcome."""
-    return ("SELECT p_store AS store_id, r.* FROM json_to_recordset((SELECT json_agg(CASE WHEN e ->> 'state' = '" + state + "'"
+    return ("json_to_recordset((SELECT json_agg(CASE WHEN e ->> 'state' = '" + state + "'"
             " AND e ->> 'outcome' IN ('retry', 'unknown') THEN jsonb_set(e, '{outcome}', '\"" + outcome + "\"') ELSE e END)"
             " FROM jsonb_array_elements(p_results::jsonb) e))")
 
