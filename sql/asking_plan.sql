@@ -87,6 +87,7 @@ BEGIN
       ('settle', format('SELECT objectlink.settle(%s, (SELECT json_agg(json_build_object(''key'', k, ''state'', ''stored'', ''attempts'', 0, ''outcome'', ''retry'',
                           ''cause'', ''test'', ''retry_ms'', 1)) FROM unnest(%s) k))', v_store, v_keys)),
       ('look', 'SELECT objectlink.look(ARRAY[daemon.store_id(''docs'')], ''(0,0)'')'),
+      ('look_after', format('SELECT count(*) FROM objectlink.look_after(%s)', v_store)),
       ('writers', 'SELECT count(*) FROM objectlink.writers()')) AS s (name, statement)
     LOOP
       v_cost := daemon.cost(v_step.statement);

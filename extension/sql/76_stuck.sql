@@ -93,7 +93,8 @@ BEGIN
     FROM objectlink.scrub c JOIN objectlink.store s ON s.id = c.store_id CROSS JOIN LATERAL (SELECT objectlink.scrub_interval(s.name) AS interval) i
     WHERE c.store_id = p_store AND i.interval IS NOT NULL
     UNION ALL
-    SELECT 'trouble', s.state, (SELECT count(*) FROM objectlink.object o WHERE o.store_id = p_store AND o.state = s.state)
+    SELECT 'trouble', s.state, (SELECT count(*) FROM objectlink.object o
+                                WHERE o.store_id = p_store AND o.state = s.state AND o.state IN ('missing', 'corrupt'))  -- as its index has it
     FROM unnest('{missing,corrupt}'::text[]) AS s (state);
   RETURN QUERY SELECT w.what, w.label, w.number FROM objectlink.watch(p_store) w;
 END $$;
