@@ -102,7 +102,7 @@ class ListedStore:
             assert self.daemon.alive, self.daemon.tail()
             assert time.monotonic() < deadline, f"{row.compared} of {self.count} after {SECONDS_MAX} s"
             look()
-            time.sleep(0.05)
+            time.sleep(0.25)  # who asks all the time is somebody at work, beside whom a run rests
         assert (row.state, row.compared, row.undecided, row.found) == ("done", self.count, 0, {}), row
         return row
 
