@@ -82,3 +82,22 @@ def test_a_run_rests_beside_others_and_ends(documents, daemon):
     with at(pg, COMPUTE):
         assert reconcile(pg, page_size=5).compared == 100
         assert rested() is None, "the share is all of it"
+
+
+def test_cancelled_while_a_collected_listing_is_compared(documents, daemon, proxy):
+    """It rests when it is cancelled, so the next thing it does is to ask for a page of what is gone."""
+    pg = documents.pg
+    documents.put([f"k/{number:03}" for number in range(200)])
+    documents.sync()
+    proxy.shuffle_listings()
+    assert reconcile(pg).compared == 200
+    pg.run(f"ALTER DATABASE {pg.name} SET objectlink.reconcile_share = 0.01")
+    daemon.stop()
+    daemon.start()
+    process = daemon.pid
+    with at(pg, COMPUTE):
+        run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 5)")
+        eventually(lambda: pg.value("SELECT compared > 0 FROM objectlink.run WHERE id = %s", run), 100)
+        pg.run("SELECT objectlink.cancel_run(%s)", run)
+    assert reconcile(pg).compared == 200
+    assert daemon.alive and daemon.pid == process
