@@ -89,8 +89,8 @@ AsideListing::Outcome AsideListing::turn(Database& database, Time now) {
   versioning_known_ = true;
   const auto versioning = page_->versioning;
   page_.reset();
-  if (versioning == Versioning::never) return leave_out(database, {});
   if (!versioning) return leave_out(database, "versions were not listed: whether the bucket is versioned is not told");
+  if (*versioning == Versioning::never) return leave_out(database, {});
   return Outcome::progress;
 }
 

@@ -23,7 +23,7 @@ std::optional<std::int64_t> whole_number(std::string_view text) {
 
 }  // namespace
 
-InventoryFileReader::InventoryFileReader(InventorySchema schema, InventoryFile file, std::string bucket,
+InventoryFileReader::InventoryFileReader(const InventorySchema& schema, InventoryFile file, std::string bucket,
                                          std::string prefix,
                                          std::optional<std::chrono::system_clock::time_point> store_time)
     : schema_(schema),

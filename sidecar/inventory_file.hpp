@@ -31,7 +31,7 @@ class InventoryFileReader {
   };
 
   // Only keys that begin with `prefix` go out. `store_time`: of the store's clock now, by which ages are told.
-  InventoryFileReader(InventorySchema schema, InventoryFile file, std::string bucket, std::string prefix,
+  InventoryFileReader(const InventorySchema& schema, InventoryFile file, std::string bucket, std::string prefix,
                       std::optional<std::chrono::system_clock::time_point> store_time);
 
   // Only when hungry, which it is at first.
