@@ -164,6 +164,15 @@ INSERT INTO objectlink.run (store_id, mode, prefix, place, page_size, state, sam
 SELECT (objectlink.last_comparison(daemon.store_id('docs'))).id = :last;
 SELECT objectlink.reconcile_storage('docs', sample => 100);
 SELECT sample FROM objectlink.runs WHERE state = 'queued';
+-- Nothing beside the keys is listed for a sample; and one that had no more time goes on with the next call for such a one only
+SELECT aside FROM objectlink.run ORDER BY id DESC LIMIT 1;
+SELECT objectlink.cancel_run(max(id)) FROM objectlink.runs;
+SELECT objectlink.reconcile_storage('docs', sample => 40) AS sampled \gset
+SELECT aside FROM objectlink.run WHERE id = :sampled;
+UPDATE objectlink.run SET state = 'paused', out_of_time = true WHERE id = :sampled;
+SELECT regexp_replace(daemon.refused($$SELECT objectlink.reconcile_storage('docs')$$), '[0-9]+ of mode.*', 'N ...');
+SELECT regexp_replace(daemon.refused($$SELECT objectlink.reconcile_storage('docs', sample => 41)$$), '[0-9]+ of mode.*', 'N ...');
+SELECT objectlink.reconcile_storage('docs', sample => 40) = :sampled;
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', sample => 0)$$);
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage('docs', sample => 100.1)$$);
 DROP TABLE document, other;
