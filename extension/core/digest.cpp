@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include <stdexcept>
+#include <type_traits>
 
 namespace objectlink {
 namespace {
@@ -33,6 +34,11 @@ const EVP_MD* sha256_algorithm() {
 const EVP_MD* md5_algorithm() {
   static const EVP_MD* const md = algorithm("MD5");
   return md;
+}
+
+template <class Digest>
+const EVP_MD* algorithm_of() {
+  return std::is_same_v<Digest, Md5> ? md5_algorithm() : sha256_algorithm();
 }
 
 Context new_context() {
@@ -108,47 +114,36 @@ Sha256 hmac_sha256(std::string_view key, std::string_view message) {
 
 Sha256 hmac_sha256(const Sha256& key, std::string_view message) { return hmac_sha256(view(key), message); }
 
-struct Sha256Stream::State {
+template <class Digest>
+struct DigestStream<Digest>::State {
   Context context = new_context();
 };
 
-Sha256Stream::Sha256Stream() : state_(std::make_unique<State>()) {
-  require(EVP_DigestInit_ex2(state_->context.get(), sha256_algorithm(), nullptr));
+template <class Digest>
+DigestStream<Digest>::DigestStream() : state_(std::make_unique<State>()) {
+  require(EVP_DigestInit_ex2(state_->context.get(), algorithm_of<Digest>(), nullptr));
 }
-Sha256Stream::~Sha256Stream() = default;
-Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
-Sha256Stream& Sha256Stream::operator=(Sha256Stream&&) noexcept = default;
+template <class Digest>
+DigestStream<Digest>::~DigestStream() = default;
+template <class Digest>
+DigestStream<Digest>::DigestStream(DigestStream&&) noexcept = default;
+template <class Digest>
+DigestStream<Digest>& DigestStream<Digest>::operator=(DigestStream&&) noexcept = default;
 
-void Sha256Stream::update(std::string_view bytes) {
+template <class Digest>
+void DigestStream<Digest>::update(std::string_view bytes) {
   require(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
 }
 
-Sha256 Sha256Stream::finish() {
-  Sha256 out;
+template <class Digest>
+Digest DigestStream<Digest>::finish() {
+  Digest out;
   require(EVP_DigestFinal_ex(state_->context.get(), out.data(), nullptr));
   return out;
 }
 
-struct Md5Stream::State {
-  Context context = new_context();
-};
-
-Md5Stream::Md5Stream() : state_(std::make_unique<State>()) {
-  require(EVP_DigestInit_ex2(state_->context.get(), md5_algorithm(), nullptr));
-}
-Md5Stream::~Md5Stream() = default;
-Md5Stream::Md5Stream(Md5Stream&&) noexcept = default;
-Md5Stream& Md5Stream::operator=(Md5Stream&&) noexcept = default;
-
-void Md5Stream::update(std::string_view bytes) {
-  require(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
-}
-
-Md5 Md5Stream::finish() {
-  Md5 out;
-  require(EVP_DigestFinal_ex(state_->context.get(), out.data(), nullptr));
-  return out;
-}
+template class DigestStream<Sha256>;
+template class DigestStream<Md5>;
 
 std::string hex(std::span<const unsigned char> bytes) {
   static constexpr char digits[] = "0123456789abcdef";

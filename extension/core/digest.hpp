@@ -20,35 +20,23 @@ Md5 md5(std::string_view bytes);
 Sha256 hmac_sha256(std::string_view key, std::string_view message);
 Sha256 hmac_sha256(const Sha256& key, std::string_view message);
 
-// SHA-256 of bytes that come in pieces.
-class Sha256Stream {
+// The digest of bytes that come in pieces: Sha256 or Md5.
+template <class Digest>
+class DigestStream {
  public:
-  Sha256Stream();
-  ~Sha256Stream();
-  Sha256Stream(Sha256Stream&&) noexcept;
-  Sha256Stream& operator=(Sha256Stream&&) noexcept;
+  DigestStream();
+  ~DigestStream();
+  DigestStream(DigestStream&&) noexcept;
+  DigestStream& operator=(DigestStream&&) noexcept;
   void update(std::string_view bytes);
-  Sha256 finish();  // once; the stream is of no use afterwards
+  Digest finish();  // once; the stream is of no use afterwards
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
-
-// The same of MD5.
-class Md5Stream {
- public:
-  Md5Stream();
-  ~Md5Stream();
-  Md5Stream(Md5Stream&&) noexcept;
-  Md5Stream& operator=(Md5Stream&&) noexcept;
-  void update(std::string_view bytes);
-  Md5 finish();  // once; the stream is of no use afterwards
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
+using Sha256Stream = DigestStream<Sha256>;
+using Md5Stream = DigestStream<Md5>;
 
 std::string hex(std::span<const unsigned char> bytes);       // lower case
 std::optional<std::string> unhex(std::string_view text);     // either case; raw bytes

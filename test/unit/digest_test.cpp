@@ -42,9 +42,15 @@ TEST(Digest, HmacOfRfc4231) {
 TEST(Digest, PiecesGiveTheDigestOfTheWhole) {
   const std::string whole(10'000, 'q');
   Sha256Stream stream;
-  for (std::size_t at = 0; at < whole.size(); at += 777) stream.update(std::string_view(whole).substr(at, 777));
+  Md5Stream other;
+  for (std::size_t at = 0; at < whole.size(); at += 777) {
+    stream.update(std::string_view(whole).substr(at, 777));
+    other.update(std::string_view(whole).substr(at, 777));
+  }
   EXPECT_EQ(stream.finish(), sha256(whole));
+  EXPECT_EQ(other.finish(), md5(whole));
   EXPECT_EQ(Sha256Stream().finish(), sha256(""));
+  EXPECT_EQ(Md5Stream().finish(), md5(""));
 }
 
 TEST(Digest, Base64OfRfc4648) {
