@@ -111,7 +111,14 @@ void OwnedStore::set_options(const StoreOptions& options) {
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
   known_.set_options(options);
   known_.take_checksums_changed();
-  context_.transport.configure(identity_.id, connection_of(options, traits().capabilities));
+  region_learned_.clear();
+  connect();
+}
+
+void OwnedStore::connect() {
+  StoreConnection connection = connection_of(options_, traits().capabilities);
+  if (!region_learned_.empty()) connection.endpoint.region = region_learned_;
+  context_.transport.configure(identity_.id, std::move(connection));
   requests_.show_pace();
 }
 
@@ -119,10 +126,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
 bool OwnedStore::find_out(Time now) {
   const bool wanted = wants_to_delete() || std::exchange(upload_proved_, false);
   const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
-  if (known_.take_checksums_changed()) {
-    context_.transport.configure(identity_.id, connection_of(options_, traits().capabilities));
-    requests_.show_pace();
-  }
+  if (known_.take_checksums_changed()) connect();
   return ready;
 }
 
@@ -547,7 +551,10 @@ void OwnedStore::report_failure(const S3Error& error) {
     log::warning("store.clock", "our clock differs from the store's",
                  {{"store", identity_.name}, {"offset_ms", offset.count()}});
   } else if (error.klass == ErrorClass::redirect && !error.region.empty()) {
+    region_learned_ = error.region;
     context_.transport.set_region(identity_.id, error.region);
+    log::warning("store.region", "the bucket is in another region than option region says",
+                 {{"store", identity_.name}, {"option", options_.region}, {"region", error.region}});
   }
   if (!health_.failed(error, steady_clock::now())) {
     return explain_pause(error);

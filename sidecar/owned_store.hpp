@@ -122,6 +122,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   std::size_t requests_for_run() const;
   void look_after(Time now);
   bool has_nothing_else_to_do(Mood mood) const;
+  void connect();
   void take_over_status();
   void consider_witness(Time now);
   bool follow_ownership(Time now);
@@ -137,6 +138,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   SessionContext& context_;
   const StoreIdentity identity_;
   StoreOptions options_;
+  std::string region_learned_;  // from the store; until the options change
   const Time usable_at_;
   StoreHealth health_;
   Blame blame_;

@@ -134,6 +134,20 @@ def test_redirect(documents, proxy, daemon, status, code):
     documents.assert_no_attempt_spent()
 
 
+@pytest.mark.parametrize("status, code, way", [(301, "PermanentRedirect", "header"), (400, "AuthorizationHeaderMalformed", "body"), (400, None, "header of a HEAD")])
+def test_the_right_region_is_learned(documents, proxy, daemon, status, code, way):
+    """And kept: what else the daemon finds out about the store, and sets the connection anew for, does not make it forget."""
+    body = f"<Error><Code>{code}</Code><Region>mars-north-1</Region></Error>".encode()
+    faulty = LOOK if way.endswith("HEAD") else UPLOAD
+    proxy.answer(status, **({"body": body} if way == "body" else {"code": code, "headers": {"x-amz-bucket-region": "mars-north-1"}}), **faulty)
+    come_and_go(documents)
+    regions = [done.region for done in proxy.operations(own=None)]
+    assert [done.region for done in proxy.operations() if done.fault] == ["us-east-1"]
+    assert set(regions[regions.index("mars-north-1"):]) == {"mars-north-1"}
+    assert '"option":"us-east-1","region":"mars-north-1"' in daemon.log_text()
+    documents.assert_no_attempt_spent()
+
+
 # conflict: tried again, compared
 
 def test_conflict_409(documents, proxy, daemon):

@@ -26,6 +26,11 @@ class _Cut(Exception):
     """The client's connection is gone, on purpose."""
 
 
+def signed_region(request):
+    scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/s3/", request.header("Authorization") or "")
+    return scope and scope[1]
+
+
 class Exchange:
     """One request and its reply. Used by the thread of its connection only."""
 
@@ -83,7 +88,7 @@ class _Connection:
         method, target, _ = request.start_line().split(" ", 2)
         path, _, query = target.partition("?")
         operation = Operation(method, urllib.parse.unquote(path), query, len(request.body), time.time(),
-                              request.body if method == "POST" and re.match("delete", query) else b"")
+                              request.body if method == "POST" and re.match("delete", query) else b"", signed_region(request))
         self.proxy.record(operation)
         rule = self.proxy.rules.take(operation)
         exchange = Exchange(self, request, operation)

@@ -24,6 +24,7 @@ class Operation:
     request_bytes: int
     started: float  # time.time()
     body: bytes = b""  # of the request, for DeleteObjects only
+    region: str | None = None  # in which it was signed
     status: int | None = None  # what the client was told; None: no reply reached it
     upstream_status: int | None = None  # what the server said; None: it was not asked, or did not answer
     seconds: float | None = None  # None: still running
