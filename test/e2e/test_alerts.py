@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from harness.documents import content_of
 from harness.postgres import run
 from harness.runs import reconcile, settle_clock
 from harness.sandbox import ROOT
@@ -89,23 +90,37 @@ def test_an_alert_of_dead_letters_is_over_when_they_are(documents, proxy, daemon
     eventually(lambda: daemon.metric("objectlink_dead_letters", store="docs", operation="upload") == 0, 60)
 
 
-def test_an_alert_of_orphans_and_of_what_is_to_be_deleted_is_over_when_they_are_gone(documents, proxy, daemon):
-    pg = documents.pg
+def test_alerts_of_what_runs_find_are_over_when_it_is_mended(documents, proxy, daemon):
+    """Orphans, what somebody has decided to delete, and objects that are missing or corrupt."""
+    pg, bucket = documents.pg, documents.bucket
     pg.run("ALTER SERVER docs OPTIONS (ADD orphan_grace '0')")
+    documents.put(["gone", "changed", "well"])
+    documents.sync()
+    bucket.delete("gone")
+    bucket.put("changed", b"something else")
     for key in ["nobody/1", "nobody/2"]:
         documents.upload(key, b"?")
-    settle_clock(documents.bucket)
+
+    def inconsistent():
+        return {state: daemon.metric("objectlink_inconsistent_objects", store="docs", state=state) for state in ("missing", "corrupt")}
+
+    assert inconsistent() == {"missing": 0, "corrupt": 0}
+    settle_clock(bucket)
     for _ in range(2):
         reconcile(pg)
-    eventually(lambda: daemon.metric("objectlink_open_findings", store="docs", kind="orphan") == 2, 60)
+    eventually(lambda: daemon.metric("objectlink_open_findings", store="docs", kind="orphan") == 2 and inconsistent() == {"missing": 1, "corrupt": 1}, 60)
+    assert pg.run("SELECT missing, corrupt, stored FROM objectlink.consistency WHERE store = 'docs'") == [(1, 1, 1)]
     assert daemon.metric("objectlink_findings_to_delete", store="docs") == 0
     rule = proxy.answer(503, code="SlowDown", path="/nobody/2", times=None)
     pg.run("SELECT objectlink.resolve_all('delete', 'docs', kind => 'orphan', dry_run => false)")
+    for key in ("gone", "changed"):
+        bucket.put(key, content_of(key))
     eventually(lambda: daemon.metric("objectlink_findings_to_delete", store="docs") == 1, 60)
     proxy.remove(rule)
+    reconcile(pg)
     eventually(lambda: daemon.metric("objectlink_open_findings", store="docs", kind="orphan") == 0
-               and daemon.metric("objectlink_findings_to_delete", store="docs") == 0, 60)
-    assert documents.bucket.keys() == []
+               and daemon.metric("objectlink_findings_to_delete", store="docs") == 0 and inconsistent() == {"missing": 0, "corrupt": 0}, 60)
+    assert bucket.keys() == ["changed", "gone", "well"]
 
 
 def test_an_alert_of_rows_that_cannot_be_compensated(documents, proxy, daemon):

@@ -101,6 +101,31 @@ def test_down_while_documents_are_uploaded_or_deleted(documents, proxy, pg_proxy
     assert documents.pg.run(EVENTS.format("read_events('indexer')")) == documents.pg.run(EVENTS.format("events"))
 
 
+def test_bytes_that_cannot_be_removed_are_told_beside_what_came_first(documents, proxy, daemon):
+    """Stored, but the store said that it can never be; the row goes; then the bytes cannot be removed. Each error is told, and the
+    later one takes no earlier one's place."""
+    pg = documents.pg
+    pg.run("SELECT objectlink.alter_attachment('document', 'file', on_upload_failure => 'delete_row', max_attempts => 2)")
+    said = proxy.replace_reply(400, code="EntityTooLarge", method="PUT", path="/half$", times=None)
+    kept = [proxy.delete_errors("^half$", code="AccessDenied", times=None),
+            proxy.answer(403, code="AccessDenied", method="DELETE", path="/half$", times=None)]
+    documents.put(["half"])
+
+    def given_up():
+        documents.delete(documents.put_fresh(1))  # the store does for others what it refuses here: it is this object's own trouble
+        return pg.run("SELECT operation, error_code FROM objectlink.dead_letters") == [("delete", "AccessDenied")]
+
+    eventually(given_up, 60)
+    assert "half" not in documents.linked_keys() and documents.bucket.exists("half")
+    told = [(event.cause, event.detail.get("code")) for event in pg.events("half") if event.detail and "code" in event.detail]
+    assert told[0][1] == "EntityTooLarge" and ("rows compensated", "EntityTooLarge") in told and told[-1] == ("delete given up", "AccessDenied")
+    for rule in [said, *kept]:
+        proxy.remove(rule)
+    assert pg.value("SELECT objectlink.retry_dead_letters()") == 1
+    documents.sync()
+    documents.assert_in_step(marks_held=True)
+
+
 # A batch: each item by itself
 
 @pytest.fixture
