@@ -58,7 +58,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'base_type', 'marked_deleted', 'soft_deleted', 'live_row',
       'scrub_interval',
       'asking_index', 'keep_text', 'unindexed', 'tree_is_indexed', 'wait_for_run',
-      'discarded_text', 'event_retention', 'consumer_late_after', 'create_consumer', 'drop_consumer', 'grant_consumer', 'revoke_consumer', 'set_consumer_notify', 'read_events', 'ack_events']
+      'rows_of', 'discarded_text', 'event_retention', 'consumer_late_after', 'create_consumer', 'drop_consumer', 'grant_consumer', 'revoke_consumer', 'set_consumer_notify', 'read_events', 'ack_events']
     END)
 $$;
 COMMENT ON FUNCTION objectlink.functions_of(text) IS 'the functions meant for daemons, for admins, for readers, or for objectlink itself';
