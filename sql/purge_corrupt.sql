@@ -38,6 +38,7 @@ SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row', at_most_share => 101)$$);
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row', dry_run => NULL)$$);
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row', reason => repeat('x', 201))$$);
+SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row', store => 'nowhere')$$);
 -- A dry run is the default
 :purge('document', 'file', '30 days', 'delete_row');
 :purge('named', 'file', '30 days', 'delete_row');
@@ -45,7 +46,6 @@ SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 
 :purge('document', 'file', '30 days', 'delete_row', prefix => 'k1');
 :purge('document', 'file', '50 days', 'delete_row');
 :purge('document', 'file', '30 days', 'delete_row', max_age => '10 days');
-:purge('document', 'file', '30 days', 'delete_row', store => 'elsewhere');
 SELECT count(*) FROM document;
 -- Too many at once; fenced
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row', at_most => 3, dry_run => false)$$);

@@ -122,6 +122,15 @@ UPDATE objectlink.finding SET evidence = evidence || '{"etag": "f"}' WHERE id = 
 SELECT daemon.quarantine_settle(n, 'copy', 'done') FROM generate_series(1, 5) n;
 :quarantined
 SELECT key, status, delete_at IS NOT NULL AS goes FROM objectlink.finding ORDER BY id;
+-- Taken back after it was copied: the original stays, and the copy goes
+TRUNCATE objectlink.quarantine, objectlink.finding RESTART IDENTITY;
+SELECT objectlink.resolve(daemon.found('taken back'), 'quarantine');
+SELECT daemon.quarantine_settle(1, 'copy', 'done');
+SELECT objectlink.acknowledge(1, 'it stays');
+SELECT daemon.looked('same'), daemon.quarantine_work();
+:quarantined
+SELECT key, status, delete_at, resolution FROM objectlink.finding;
+SELECT count(*) FROM objectlink.object WHERE key = 'taken back';
 -- A copy that may still arrive is not removed before it can: its reply was lost, or an owner that vanished was told to copy
 TRUNCATE objectlink.quarantine, objectlink.finding RESTART IDENTITY;
 SELECT objectlink.resolve(daemon.found(k), 'quarantine') FROM unnest('{lost,vanished,told}'::text[]) k;

@@ -272,6 +272,39 @@ SELECT objectlink.resolve(daemon.finding('x'), 'delete', 'case 4711');
 SELECT daemon.confirm('x', 'same');
 SELECT status, resolution, decided_by = session_user, reason FROM objectlink.finding WHERE key = 'x';
 SELECT key, state, unlinked_act, unlinked_by = session_user AS by, keep_until, due_at <= clock_timestamp() AS due, etag FROM objectlink.object WHERE key = 'x';
+-- Taken back before the daemon has begun: it stays, for one and for all of a kind
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)
+  SELECT daemon.store_id('docs'), k, 'orphan', 'open', 1, 1, '{"etag": "\"x\"", "size": 1}' FROM unnest('{w1,w2,w3}'::text[]) k;
+SELECT objectlink.resolve_all('delete', 'docs', prefix => 'w', dry_run => false);
+SELECT objectlink.acknowledge(daemon.finding('w1'), 'no, it stays');
+SELECT daemon.confirm('w1', 'same');
+SELECT key FROM objectlink.deletions_to_confirm(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) ORDER BY key;
+SELECT objectlink.resolve_all('acknowledge', 'docs', prefix => 'w', dry_run => false);
+SELECT key, status, delete_at, reason FROM objectlink.findings WHERE key LIKE 'w_' ORDER BY key;
+SELECT key, detail -> 'withdrawn' AS withdrawn FROM objectlink.events WHERE cause = 'finding acknowledged' AND key LIKE 'w_' ORDER BY key;
+SELECT state FROM objectlink.object WHERE key LIKE 'w_';
+DELETE FROM objectlink.finding WHERE key LIKE 'w_';
+-- What is decided about has to be said
+SELECT daemon.refused($$SELECT objectlink.resolve_all('acknowledge', 'docs', kind => 'orphans')$$);
+SELECT daemon.refused($$SELECT objectlink.resolve_all('delete', 'docs', kind => 'orphan', dry_run => NULL)$$);
+SELECT daemon.refused($$SELECT objectlink.resolve_all('delete', 'nowhere', kind => 'orphan')$$);
+SELECT daemon.refused('SELECT objectlink.resolve(NULL, ''restore'')');
+-- Another object under a key has to be seen twice like every other one; how its ETag is written means nothing. Acknowledged or decided about: as it was
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, delete_at, evidence)
+  SELECT daemon.store_id('docs'), k, 'orphan', s, 1, 1, d, '{"etag": "\"x\""}'
+  FROM (VALUES ('v1', 'suspected', NULL), ('v2', 'open', NULL), ('v3', 'open', NULL), ('v4', 'acknowledged', NULL), ('v5', 'open', now())) AS f (k, s, d);
+CREATE FUNCTION daemon.seen(p_run bigint) RETURNS void LANGUAGE sql AS $$
+  SELECT objectlink.note_findings(daemon.store_id('docs'), p_run, ARRAY(
+    SELECT (k, 'orphan', NULL, jsonb_build_object('etag', e), NULL)::objectlink.difference
+    FROM (VALUES ('v1', 'other'), ('v2', 'X'), ('v3', 'other'), ('v4', 'other'), ('v5', 'other')) AS f (k, e))) $$;
+\set seen 'SELECT key, status, evidence ->> ''etag'' AS etag FROM objectlink.findings WHERE key LIKE ''v_'' ORDER BY key;'
+SELECT daemon.seen(2);
+:seen
+SELECT daemon.seen(2);
+:seen
+SELECT daemon.seen(3);
+:seen
+DELETE FROM objectlink.finding WHERE key LIKE 'v_';
 -- refused for ever: others come first, and in the end it stays
 INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence, delete_at)
   SELECT daemon.store_id('docs'), 'r' || n, 'orphan', 'open', 1, 1, '{"etag": "\"x\""}', now() - interval '1 day' FROM generate_series(1, 100) n;

@@ -107,6 +107,19 @@ SELECT daemon.settle_stray('a', 'gone');
 SELECT cause, actor = session_user AS actor, request_id, detail - 'finding'::text AS detail FROM objectlink.events ORDER BY id DESC LIMIT 1;
 :strays
 SELECT window_begun FROM objectlink.store WHERE name = 'docs';
+-- A request that was under way when the decision was taken back: what is gone is told all the same
+SELECT objectlink.reconcile_storage('docs') > 0;
+SELECT daemon.uploads('{x}', '{u10}'), daemon.skip('versions'), daemon.keys();
+UPDATE objectlink.finding SET status = 'open' WHERE item = 'u10';
+SELECT objectlink.resolve(id, 'abort') FROM objectlink.findings WHERE item = 'u10';
+SELECT daemon.issue_strays();
+SELECT objectlink.acknowledge(id, 'no') FROM objectlink.findings WHERE item = 'u10';
+SELECT daemon.issue_strays();
+SELECT daemon.settle_stray('x', 'other', 'changed');
+SELECT status, resolution FROM objectlink.findings WHERE item = 'u10';
+SELECT daemon.settle_stray('x', 'gone');
+SELECT status, resolution FROM objectlink.findings WHERE item = 'u10';
+SELECT cause FROM objectlink.events ORDER BY id DESC LIMIT 1;
 TRUNCATE objectlink.finding;
 
 -- Versions: not the recorded one, nor what may be it; of keys in motion nothing

@@ -96,7 +96,7 @@ BEGIN
   IF NOT FOUND THEN
     -- It may have a server and never have been used.
     IF NOT EXISTS (SELECT FROM objectlink.server s WHERE s.name = store) THEN
-      RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object';
+      RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.server.';
     END IF;
     v_id := objectlink.store_id(store);
   END IF;

@@ -67,9 +67,10 @@ BEGIN
       -- What was decided about was what was seen then.
       evidence = CASE WHEN f.delete_at IS NULL THEN excluded.evidence ELSE f.evidence END,
       attachment_id = coalesce(excluded.attachment_id, f.attachment_id),
-      -- Another object under the same key begins anew.
-      status = CASE WHEN f.status <> 'suspected' OR f.run_id = p_run
-                         OR f.evidence ->> 'etag' IS DISTINCT FROM excluded.evidence ->> 'etag' THEN f.status ELSE 'open' END;
+      status = CASE WHEN f.status = 'acknowledged' OR f.delete_at IS NOT NULL OR objectlink.is_certain(f.kind) THEN f.status
+                    -- Another object under the same key begins anew.
+                    WHEN lower(btrim(f.evidence ->> 'etag', '"')) IS DISTINCT FROM lower(btrim(excluded.evidence ->> 'etag', '"')) THEN 'suspected'
+                    WHEN f.run_id = p_run THEN f.status ELSE 'open' END;
 END $$;
 COMMENT ON FUNCTION objectlink.note_findings(int, bigint, objectlink.difference[]) IS 'for the comparison: enters differences, or adds to the findings that are there';
 
@@ -120,9 +121,11 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
   v_finding objectlink.finding := objectlink.decide_about_finding(finding_id, reason);
 BEGIN
-  UPDATE objectlink.finding f SET status = 'acknowledged', decided_by = session_user, reason = reason WHERE f.id = finding_id;
+  -- Whoever leaves it takes back what was decided before, as long as the daemon has not begun with it.
+  UPDATE objectlink.finding f SET status = 'acknowledged', delete_at = NULL, look_after = NULL, decided_by = session_user, reason = reason WHERE f.id = finding_id;
   INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
   VALUES (v_finding.store_id, v_finding.key, 'finding acknowledged', v_finding.attachment_id,
-          jsonb_strip_nulls(jsonb_build_object('finding', finding_id, 'kind', v_finding.kind, 'reason', reason)));
+          jsonb_strip_nulls(jsonb_build_object('finding', finding_id, 'kind', v_finding.kind, 'reason', reason,
+            'withdrawn', CASE WHEN v_finding.delete_at IS NOT NULL THEN true END)));
 END $$;
-COMMENT ON FUNCTION objectlink.acknowledge(bigint, text) IS 'a person knows of a finding and leaves it: it is neither mended nor reported as a problem, and closes when the difference is gone';
+COMMENT ON FUNCTION objectlink.acknowledge(bigint, text) IS 'a person knows of a finding and leaves it: it is neither mended nor reported as a problem, and closes when the difference is gone. Takes back a deletion that was decided about it and has not begun';

@@ -76,8 +76,8 @@ BEGIN
     UPDATE objectlink.quarantine q SET last_error = 'a row links it, and it is not proved yet that it is there',
         due_at = clock_timestamp() + least(interval '10 minutes', greatest(interval '200 ms', (clock_timestamp() - q.since) / 10))
     WHERE q.id = p_entry.id;
-  ELSIF v_finding.status = 'open' AND v_object.state IS NULL THEN
-    -- Its deletion was not confirmed: the key was known, or condemned.
+  ELSIF v_finding.status IN ('open', 'acknowledged') AND v_object.state IS NULL THEN
+    -- Its deletion was not confirmed (the key was known, or condemned), or a person has taken it back.
     PERFORM objectlink.end_quarantine(p_entry.id, 'not needed');
   ELSE
     -- Gone or replaced without our doing: then this may be the only copy of what was found.

@@ -101,7 +101,7 @@ DECLARE
   v_entry bigint;
 BEGIN
   -- By then it is resolved.
-  IF action = 'restore' THEN
+  IF action = 'restore' AND finding_id IS NOT NULL THEN
     SELECT q.id INTO v_entry FROM objectlink.quarantine q WHERE q.finding_id = finding_id ORDER BY q.id DESC LIMIT 1;
     IF NOT FOUND THEN
       RAISE EXCEPTION 'finding % has nothing in quarantine', finding_id USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.quarantined.';
@@ -168,6 +168,11 @@ BEGIN
   ELSIF kind IS NULL AND prefix IS NULL THEN
     RAISE EXCEPTION 'kind or prefix must be given' USING ERRCODE = 'invalid_parameter_value',
       DETAIL = 'What is decided about has to be said.';
+  ELSIF kind IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.finding_kinds() k WHERE k.kind = resolve_all.kind) THEN
+    RAISE EXCEPTION 'invalid kind: "%"', kind USING ERRCODE = 'invalid_parameter_value',
+      HINT = format('Valid kinds are %s.', (SELECT string_agg(k.kind, ', ') FROM objectlink.finding_kinds() k));
+  ELSIF dry_run IS NULL THEN
+    RAISE EXCEPTION 'dry_run must not be NULL' USING ERRCODE = 'null_value_not_allowed';
   ELSIF kind IS NOT NULL AND NOT action = ANY (objectlink.actions_of(kind)) THEN
     RAISE EXCEPTION 'invalid action for findings of kind %: "%"', kind, action USING ERRCODE = 'invalid_parameter_value',
       HINT = format('Valid actions are %s.', array_to_string(objectlink.actions_of(kind), ', '));
@@ -175,7 +180,7 @@ BEGIN
   v_findings := ARRAY(
     SELECT f.id FROM objectlink.finding f
     WHERE f.store_id = v_store AND f.status = 'open' AND f.kind = coalesce(kind, f.kind) AND starts_with(f.key, coalesce(prefix, ''))
-      AND action = ANY (objectlink.actions_of(f.kind)) AND f.delete_at IS NULL
+      AND action = ANY (objectlink.actions_of(f.kind)) AND (f.delete_at IS NULL OR action = 'acknowledge')
       AND (action <> 'delete' OR f.item <> 'null' AND (f.kind NOT IN ('orphan', 'undeleted') OR coalesce(f.evidence ->> 'etag', '') <> '')) AND (action <> 'quarantine' OR objectlink.can_be_quarantined(f))
     ORDER BY f.key LIMIT at_most::bigint + 1);
   IF cardinality(v_findings) > at_most THEN

@@ -113,7 +113,9 @@ BEGIN
   FOR v_result IN
     SELECT * FROM json_to_recordset(p_results) AS r (id bigint, outcome text, deleted boolean, request_id text, message text) ORDER BY r.id
   LOOP
-    SELECT * INTO v_finding FROM objectlink.finding f WHERE f.id = v_result.id AND f.store_id = p_store AND f.delete_at IS NOT NULL AND f.status <> 'resolved' FOR UPDATE;
+    -- What is gone is said, though a person may have taken the decision back while the request was under way.
+    SELECT * INTO v_finding FROM objectlink.finding f
+      WHERE f.id = v_result.id AND f.store_id = p_store AND (f.delete_at IS NOT NULL OR v_result.outcome = 'gone' AND f.status = 'acknowledged') AND f.status <> 'resolved' FOR UPDATE;
     CONTINUE WHEN NOT FOUND;
     CASE v_result.outcome
       WHEN 'gone' THEN

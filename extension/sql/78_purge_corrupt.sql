@@ -108,6 +108,8 @@ BEGIN
     RAISE EXCEPTION 'dry_run must not be NULL' USING ERRCODE = 'null_value_not_allowed';
   ELSIF length(reason) > 200 THEN
     RAISE EXCEPTION 'reason is too long' USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It must have at most 200 characters.';
+  ELSIF store IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.server s WHERE s.name = store) THEN
+    RAISE EXCEPTION 'store "%" does not exist', store USING ERRCODE = 'undefined_object', HINT = 'See view objectlink.server.';
   END IF;
   FOR v_store IN
     SELECT t.id, t.name FROM objectlink.store t JOIN objectlink.server v ON v.name = t.name
