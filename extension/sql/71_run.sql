@@ -28,6 +28,7 @@ CREATE TABLE objectlink.run (
   time_budget   interval,
   sample        numeric CHECK (sample > 0 AND sample < 100),
   begun_at      timestamptz,
+  compared_before bigint NOT NULL DEFAULT 0,
   out_of_time   boolean NOT NULL DEFAULT false,
   repair_limit  int NOT NULL DEFAULT 1000 CHECK (repair_limit >= 0),
   repair_limit_share int NOT NULL DEFAULT 10 CHECK (repair_limit_share BETWEEN 1 AND 100),
@@ -60,6 +61,7 @@ COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated one
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
 COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';
 COMMENT ON COLUMN objectlink.run.time_budget IS 'it is paused after so long, counted from begun_at: when it was begun, or let go on';
+COMMENT ON COLUMN objectlink.run.compared_before IS 'what it had compared by begun_at: only what came since then tells how fast it is';
 COMMENT ON COLUMN objectlink.run.sample IS 'percent of the ranges of keys that are compared, drawn by lot; NULL: all of them';
 COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
 COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
@@ -296,7 +298,9 @@ BEGIN
   IF v_run.started_at IS NULL THEN
     PERFORM objectlink.find_stuck(v_run);
   END IF;
-  UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()), begun_at = coalesce(r.begun_at, clock_timestamp()) WHERE r.id = v_run.id AND r.state <> 'running';
+  UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()), begun_at = coalesce(r.begun_at, clock_timestamp()),
+      compared_before = CASE WHEN r.begun_at IS NULL THEN r.compared ELSE r.compared_before END
+  WHERE r.id = v_run.id AND r.state <> 'running';
   INSERT INTO objectlink.run_range (run_id) SELECT v_run.id WHERE NOT EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = v_run.id);
   id := v_run.id;
   prefix := v_run.prefix;

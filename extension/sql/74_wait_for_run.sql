@@ -36,9 +36,10 @@ BEGIN
   LOOP
     -- The first run of a call stands for all of them.
     SELECT count(*) FILTER (WHERE r.state IN ('queued', 'running', 'paused') AND r.braked_at IS NULL AND NOT r.out_of_time) AS open, sum(r.compared) AS compared,
-           min(r.state) FILTER (WHERE r.state IN ('queued', 'running', 'paused')) AS state
+           min(r.state) FILTER (WHERE r.state IN ('queued', 'running', 'paused')) AS state, count(*) AS count
       INTO v_run FROM objectlink.run r WHERE r.id = run_id OR r.call_id = run_id;
-    v_progress := format('%s keys compared', v_run.compared);
+    v_progress := format('%s keys compared', v_run.compared)
+      || coalesce((SELECT format(' of about %s', p.expected) FROM objectlink.reconcile_progress p WHERE p.run_id = wait_for_run.run_id AND v_run.count = 1 AND p.expected > 0), '');
     EXIT WHEN v_run.open = 0;
     IF v_progress <> v_told AND clock_timestamp() >= v_told_at + interval '1 second' THEN
       RAISE NOTICE 'run %: %, %', run_id, v_run.state, v_progress;
@@ -61,6 +62,10 @@ BEGIN
     ELSIF v_run.braked_at IS NOT NULL THEN
       RAISE WARNING 'run % of store "%" is paused: %', v_run.id, v_run.name, v_run.pause_reason
         USING HINT = format('Look at objectlink.findings. If all that is to be done: SELECT objectlink.resume_run(%s).', v_run.id);
+    ELSIF v_run.out_of_time THEN
+      RAISE WARNING 'run % of store "%" is paused: %', v_run.id, v_run.name, v_run.pause_reason
+        USING DETAIL = format('%s keys are compared.', v_run.compared),
+        HINT = format('The next call for the same keys lets it go on, and so does SELECT objectlink.resume_run(%s).', v_run.id);
     ELSE
       RAISE NOTICE 'run % of store "%" is %: % keys compared, found %', v_run.id, v_run.name, v_run.state, v_run.compared, v_run.found;
     END IF;

@@ -59,7 +59,8 @@ FROM (SELECT i.store_id,
              CASE i.state WHEN 'unlinked' THEN 'deletions wait' WHEN 'deleting' THEN 'deletions refused' ELSE 'objects ' || i.state END AS kind,
              count(*), min(i.since) AS since, min(i.key) AS key, (array_agg(i.last_error ORDER BY i.key))[1] AS reason
       FROM objectlink.object i
-      WHERE i.state IN ('missing', 'corrupt') OR i.state = 'unlinked' AND i.last_error IS NOT NULL AND i.due_at IS NOT NULL OR i.state = 'deleting' AND i.attempts > 0
+      -- What somebody knows of and leaves is no problem.
+      WHERE i.state IN ('missing', 'corrupt') AND NOT EXISTS (SELECT FROM objectlink.finding f WHERE f.store_id = i.store_id AND f.key = i.key AND f.kind = i.state AND f.status = 'acknowledged') OR i.state = 'unlinked' AND i.last_error IS NOT NULL AND i.due_at IS NOT NULL OR i.state = 'deleting' AND i.attempts > 0
       GROUP BY 1, 2) o
 JOIN objectlink.store s ON s.id = o.store_id;
 
@@ -132,7 +133,10 @@ FROM (SELECT CASE WHEN EXISTS (SELECT FROM objectlink.outbox) OR EXISTS (SELECT 
                          (SELECT FROM objectlink.object o WHERE o.store_id = s.id AND o.due_at <= now() AND o.state <> 'unlinked' LIMIT 1)
                          UNION ALL
                          (SELECT FROM objectlink.object o WHERE o.store_id = s.id AND o.due_at <= now() AND o.state = 'unlinked'
-                            AND s.held_at IS NULL AND s.braked_at IS NULL LIMIT 1)) d) THEN 'objects wait' END AS what) w
+                            AND s.held_at IS NULL AND s.braked_at IS NULL LIMIT 1)) d) THEN 'objects wait'
+                  WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.state IN ('queued', 'running')) THEN 'runs of reconcile_storage() wait'
+                  WHEN EXISTS (SELECT FROM objectlink.finding f WHERE f.delete_at IS NOT NULL) OR EXISTS (SELECT FROM objectlink.quarantine q WHERE q.due_at <= now())
+                    THEN 'decisions about findings wait' END AS what) w
 WHERE w.what IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.live_worker);
 
 -- One that reads, and yet gets nothing, waits for a transaction; any other one does not read, or not fast enough.

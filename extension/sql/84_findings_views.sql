@@ -19,15 +19,19 @@ SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        (SELECT count(*) FROM objectlink.run_range g WHERE g.run_id = r.id AND NOT g.done) AS ranges_left,
        (SELECT jsonb_object_agg(k.kind, k.count) FROM (SELECT f.kind, count(*) FROM objectlink.finding f
                                                       WHERE f.run_id = r.id AND f.status <> 'resolved' GROUP BY f.kind) k) AS found,
-       r.started_at, r.progress_at,
-       round((r.compared / nullif(extract(epoch FROM coalesce(r.progress_at, clock_timestamp()) - r.started_at), 0))::numeric, 1) AS keys_per_second,
-       -- As many as the last run of the same keys compared.
-       e.expected, CASE WHEN e.expected > 0 THEN least(1.0, round(r.compared / e.expected::numeric, 3)) END AS share_done,
-       r.inventory, c.files, c.files_read, r.sample
+       r.started_at, r.progress_at, round(v.speed, 1) AS keys_per_second,
+       -- As many as the last run of the same keys compared. There may be more by now: it is not over before it is.
+       e.expected, CASE WHEN e.expected > 0 THEN least(0.999, round(r.compared / e.expected::numeric, 3)) END AS share_done,
+       r.inventory, c.files, c.files_read, r.sample,
+       CASE WHEN r.state = 'running' AND r.listing <> 'collecting' AND r.compared < e.expected AND v.speed > 0
+            THEN date_trunc('second', clock_timestamp() + least((e.expected - r.compared) / v.speed, 1e9) * interval '1 second') END AS expected_end
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 LEFT JOIN objectlink.collection c ON c.run_id = r.id AND NOT c.ended AND c.manifest_md5 IS NOT NULL
 LEFT JOIN LATERAL (SELECT ceil(d.compared * coalesce(r.sample, 100) / 100)::bigint AS expected FROM objectlink.run d
                    WHERE d.store_id = r.store_id AND d.prefix = r.prefix AND d.state = 'done' AND d.sample IS NULL ORDER BY d.id DESC LIMIT 1) e ON true
+-- Since it was begun, or let go on: what it has rested before says nothing of its speed. One that stands still gets slower.
+CROSS JOIN LATERAL (SELECT (CASE WHEN r.compared >= r.compared_before THEN r.compared - r.compared_before ELSE r.compared END
+                            / nullif(extract(epoch FROM CASE WHEN r.state = 'running' THEN clock_timestamp() ELSE r.progress_at END - r.begun_at), 0))::numeric AS speed) v
 WHERE r.state IN ('queued', 'running', 'paused')
   AND (has_table_privilege('objectlink.object', 'SELECT')
        OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE'));
