@@ -75,23 +75,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.check_status_map(jsonb) IS 'raises an error that says what is wrong with a status_map';
 
--- The foreign key by which the rows of a table hang on those of the attached table, or of a related one that is nearer to it.
-CREATE FUNCTION objectlink.parent_of(p_attachment_id int, p_root oid, p_relation oid, OUT parent oid, OUT columns name[], OUT parent_columns name[])
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  SELECT c.confrelid,
-         ARRAY(SELECT a.attname FROM unnest(c.conkey) WITH ORDINALITY k (num, n) JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num ORDER BY k.n),
-         ARRAY(SELECT a.attname FROM unnest(c.confkey) WITH ORDINALITY k (num, n) JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.num ORDER BY k.n)
-    INTO parent, columns, parent_columns
-    FROM pg_constraint c
-    LEFT JOIN objectlink.related_table r ON r.attachment_id = p_attachment_id AND r.relation = c.confrelid
-    WHERE c.contype = 'f' AND c.conrelid = p_relation AND c.conparentid = 0 AND c.confrelid <> p_relation
-      AND (c.confrelid = p_root OR r.depth < coalesce((SELECT s.depth FROM objectlink.related_table s
-                                                       WHERE s.attachment_id = p_attachment_id AND s.relation = p_relation), 2147483647))
-    ORDER BY CASE WHEN c.confrelid = p_root THEN 0 ELSE r.depth END, c.oid LIMIT 1;
-END $$;
-COMMENT ON FUNCTION objectlink.parent_of(int, oid, oid) IS 'the table on whose rows those of a related table hang, and by which columns; NULL: there is no such foreign key';
-
 -- With the rights of objectlink, because nobody else may say what is written into a table: its owner, and nobody else.
 CREATE FUNCTION objectlink.set_row_policy(p_attachment_id int, p_status_column name, p_status_map jsonb, p_related regclass[], p_on_upload_failure text,
                                           p_on_delete_failure text)

@@ -45,45 +45,44 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.linking_rows(objectlink.attachment) IS 'the condition for rows that link one of some objects';
 
--- Each table is read and written as its own owner: so what hangs on a row is found step by step, and not by a join.
-CREATE FUNCTION objectlink.keys_of_related(p_at objectlink.attachment, p_relation oid, p_links text[]) RETURNS text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+-- Each table is read and written as its own owner: so what hangs on a row is found step by step, and not by a join. What was found is
+-- handed on as texts that the types themselves give and read.
+CREATE FUNCTION objectlink.parents_of_related(p_at objectlink.attachment, p_relation oid, p_links text[]) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET extra_float_digits = 3 AS $$
 DECLARE
   v_step record;
-  v_built text;
-  v_answer text[];
+  v_question text;
+  v_parents text;
 BEGIN
   SELECT * INTO v_step FROM objectlink.parent_of(p_at.id, p_at.relation, p_relation);
   IF v_step.parent IS NULL THEN
     RETURN NULL;
   END IF;
-  v_built := (SELECT string_agg(format('%L, t.%I', c, p), ', ') FROM unnest(v_step.columns, v_step.parent_columns) AS u (c, p));
+  v_question := (SELECT format('SELECT ARRAY[jsonb_agg(DISTINCT jsonb_build_object(%s))::text] FROM %s AS t', string_agg(format(
+                   CASE c.parent_type WHEN 'jsonb'::regtype THEN '%L, t.%I::jsonb' ELSE '%L, CASE WHEN t.%I IS DISTINCT FROM NULL THEN format(''%%s'', t.%2$I) END' END,
+                   'p' || c.n, c.parent_name), ', '), v_step.parent::regclass)
+                 FROM objectlink.foreign_key_columns(v_step.foreign_key) c);
   IF v_step.parent = p_at.relation THEN
-    v_answer := objectlink.ask_as_owner(v_step.parent, format('SELECT ARRAY[jsonb_agg(DISTINCT jsonb_build_object(%s))::text] FROM %s AS t WHERE %s',
-      v_built, v_step.parent::regclass, objectlink.linking_rows(p_at)), p_links);
-  ELSE
-    v_answer := ARRAY[objectlink.keys_of_related(p_at, v_step.parent, p_links)];
-    IF v_answer[1] IS NOT NULL THEN
-      v_answer := objectlink.ask_as_owner(v_step.parent, format('SELECT ARRAY[jsonb_agg(DISTINCT jsonb_build_object(%s))::text] FROM %s AS t, %s',
-        v_built, v_step.parent::regclass, objectlink.hanging_rows(p_at, v_step.parent)), v_answer);
-    END IF;
+    RETURN (objectlink.ask_as_owner(v_step.parent, v_question || ' WHERE ' || objectlink.linking_rows(p_at), p_links))[1];
   END IF;
-  RETURN v_answer[1];
+  v_parents := objectlink.parents_of_related(p_at, v_step.parent, p_links);
+  RETURN CASE WHEN v_parents IS NOT NULL THEN
+    (objectlink.ask_as_owner(v_step.parent, v_question || ', ' || objectlink.hanging_rows(p_at, v_step.parent), ARRAY[v_parents]))[1] END;
 END $$;
-COMMENT ON FUNCTION objectlink.keys_of_related(objectlink.attachment, oid, text[]) IS 'which rows of a related table hang on rows that link some objects: the values of their foreign keys, a JSON array; NULL: none';
+COMMENT ON FUNCTION objectlink.parents_of_related(objectlink.attachment, oid, text[]) IS 'on what rows of a related table hang, if it hangs on rows that link some objects: the values that their foreign key refers to, a JSON array; NULL: nothing';
 
 CREATE FUNCTION objectlink.hanging_rows(p_at objectlink.attachment, p_relation oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('jsonb_populate_recordset(NULL::%s, ($1)[1]::jsonb) AS k WHERE %s', p_relation::regclass,
-                (SELECT string_agg(format('t.%1$I = k.%1$I', c), ' AND ') FROM unnest((objectlink.parent_of(p_at.id, p_at.relation, p_relation)).columns) c))
+  SELECT format('jsonb_to_recordset(($1)[1]::jsonb) AS %s WHERE %s', objectlink.parent_values(p.foreign_key), objectlink.hangs_on(p.foreign_key, 't'))
+  FROM objectlink.parent_of(p_at.id, p_at.relation, p_relation) p
 $$;
-COMMENT ON FUNCTION objectlink.hanging_rows(objectlink.attachment, oid) IS 'the end of a statement about the rows of a related table that keys_of_related() has found';
+COMMENT ON FUNCTION objectlink.hanging_rows(objectlink.attachment, oid) IS 'the end of a statement about the rows of a related table that hang on what parents_of_related() has found';
 
 CREATE FUNCTION objectlink.write_status(p_at objectlink.attachment, p_status_column name, p_links text[], p_word text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   v_related record;
-  v_keys text;
+  v_parents text;
 BEGIN
   IF p_status_column IS NOT NULL THEN
     PERFORM objectlink.write_as_owner(p_at.relation,
@@ -95,11 +94,11 @@ BEGIN
     JOIN pg_attribute c ON c.attrelid = r.relation AND c.attname = r.status_column AND NOT c.attisdropped
     WHERE r.attachment_id = p_at.id ORDER BY r.depth, r.relation
   LOOP
-    v_keys := objectlink.keys_of_related(p_at, v_related.relation, p_links);
-    CONTINUE WHEN v_keys IS NULL;
+    v_parents := objectlink.parents_of_related(p_at, v_related.relation, p_links);
+    CONTINUE WHEN v_parents IS NULL;
     PERFORM objectlink.write_as_owner(v_related.relation,
       format('WITH written AS (UPDATE %1$s AS t SET %2$I = %3$L FROM %4$s AND t.%2$I IS DISTINCT FROM %3$L RETURNING 1) SELECT ARRAY[count(*)::text] FROM written',
-             v_related.relation, v_related.status_column, p_word, objectlink.hanging_rows(p_at, v_related.relation)), ARRAY[v_keys], objectlink.row_write_ms());
+             v_related.relation, v_related.status_column, p_word, objectlink.hanging_rows(p_at, v_related.relation)), ARRAY[v_parents], objectlink.row_write_ms());
   END LOOP;
 END $$;
 COMMENT ON FUNCTION objectlink.write_status(objectlink.attachment, name, text[], text) IS 'writes a word into the status columns of the rows that link some objects, and of those that hang on them';

@@ -5,15 +5,6 @@ CREATE FUNCTION objectlink.compensated_rows_max() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 100 $$;
 COMMENT ON FUNCTION objectlink.compensated_rows_max() IS 'an event about compensated rows names the keys of so many of them';
 
-CREATE FUNCTION objectlink.key_columns(p_relation oid) RETURNS name[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT array_agg(a.attname ORDER BY k.n)
-  FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (num, n)
-  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num
-  WHERE i.indrelid = p_relation AND i.indisprimary AND k.n <= i.indnkeyatts
-$$;
-COMMENT ON FUNCTION objectlink.key_columns(oid) IS 'the columns of a primary key; NULL: there is none';
-
 -- An upload (or the look for an object that somebody else uploaded) was given up. Within the savepoint of the caller: if one
 -- of the rows cannot be compensated, none is.
 CREATE FUNCTION objectlink.compensate_upload(p_at objectlink.attachment, p_policy objectlink.row_policy, p_work objectlink.row_work, p_link text)

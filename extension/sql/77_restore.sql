@@ -126,22 +126,20 @@ CREATE FUNCTION objectlink.unmark_kept(p_relation oid, p_images jsonb, p_column 
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET xmloption = 'content' AS $$
 DECLARE
-  v_keys name[] := objectlink.key_columns(p_relation);
   v_mark pg_attribute;
   v_table text := (SELECT CASE c.relkind WHEN 'r' THEN 'ONLY ' ELSE '' END || p_relation::regclass FROM pg_class c WHERE c.oid = p_relation);
-  v_same text;
+  v_same text := objectlink.has_same_key(p_relation, 't', 'k');
   v_marked text := objectlink.marked_deleted('t', p_column, p_type);
   v_answer text[];
 BEGIN
   SELECT * INTO v_mark FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attname = p_column AND a.atttypid = p_type AND NOT a.attisdropped;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'the soft-delete column of % was dropped, or has another type', p_relation::regclass USING ERRCODE = 'undefined_column';
-  ELSIF v_keys IS NULL THEN
+  ELSIF v_same IS NULL THEN
     RAISE EXCEPTION 'table % has no primary key', p_relation::regclass USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
-  v_same := (SELECT string_agg(format('t.%1$I = k.%1$I', c), ' AND ') FROM unnest(v_keys) c)
-            || CASE WHEN p_at.id IS NULL THEN '' WHEN p_at.store IS NULL THEN format(' AND t.%1$I = k.%1$I', p_at.column_name)
-                    ELSE format(' AND t.%1$I COLLATE "C" = k.%1$I COLLATE "C"', p_at.column_name) END;
+  v_same := v_same || CASE WHEN p_at.id IS NULL THEN '' WHEN p_at.store IS NULL THEN format(' AND t.%1$I OPERATOR(pg_catalog.=) k.%1$I', p_at.column_name)
+                           ELSE format(' AND t.%1$I COLLATE "C" = k.%1$I COLLATE "C"', p_at.column_name) END;
   PERFORM objectlink.write_as_owner(p_relation,
     format('WITH written AS (UPDATE %1$s AS t SET %2$I = %3$s FROM jsonb_populate_recordset(NULL::%4$s, ($1)[1]::jsonb) AS k WHERE %5$s AND %6$s RETURNING 1) SELECT ARRAY[count(*)::text] FROM written',
            v_table, p_column, CASE WHEN objectlink.is_not_null(v_mark) THEN format('coalesce(k.%I, false)', p_column) ELSE format('k.%I', p_column) END,
@@ -157,6 +155,40 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.unmark_kept(oid, jsonb, name, oid, objectlink.attachment) IS 'takes the marks of rows back, as the table''s owner: the column is again what it was';
 
+-- Of rows that are kept, those that hang on others. What compares them may be somebody's code, so it runs as the owner of the table, as
+-- it does on a cascade; and their domains, whose code would run as well, have nothing to say. With whole sets at once: PostgreSQL hashes them.
+CREATE FUNCTION objectlink.kept_that_hang(p_relation oid, p_key oid, p_kept bigint[], p_parents jsonb, p_without_dropped boolean) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+-- As they were when the image was made; see keep_row.cpp.
+SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET enable_seqscan = off AS $$
+DECLARE
+  v_names name[];
+  v_parent_names name[];
+  v_types text;
+  v_unknown text;
+  v_answer text[];
+BEGIN
+  SELECT array_agg(c.name ORDER BY c.n), array_agg(c.parent_name ORDER BY c.n), string_agg(format('%I %s', c.name, objectlink.qualified_type(c.type)), ', ' ORDER BY c.n)
+    INTO v_names, v_parent_names, v_types FROM objectlink.foreign_key_columns(p_key) c;
+  SELECT string_agg(DISTINCT quote_ident(u.name), ', ') INTO v_unknown FROM (
+    SELECT n AS name FROM objectlink.deleted_row d, unnest(v_names) n WHERE d.id = ANY (p_kept) AND NOT d.image ? n::text
+    UNION ALL SELECT n FROM jsonb_array_elements(p_parents) i, unnest(v_parent_names) n WHERE NOT i ? n::text) u;
+  IF v_unknown IS NOT NULL AND NOT p_without_dropped THEN
+    RAISE EXCEPTION 'rows of % were kept before columns of its foreign key were called %', p_relation::regclass, v_unknown USING ERRCODE = 'undefined_column',
+      DETAIL = 'It is not known on which rows they hang.',
+      HINT = 'Give the columns their former names; or leave these rows out: SELECT objectlink.restore_rows(..., without_dropped => true).';
+  END IF;
+  v_answer := objectlink.ask_as_owner(p_relation,
+    format('SELECT ARRAY(SELECT e.n::text FROM jsonb_array_elements(($1)[1]::jsonb) WITH ORDINALITY AS e (image, n), jsonb_to_record(e.image) AS d (%s) WHERE EXISTS (SELECT FROM jsonb_to_recordset(($1)[2]::jsonb) AS %s WHERE %s) ORDER BY e.n)',
+           v_types, objectlink.parent_values(p_key), objectlink.hangs_on(p_key, 'd')),
+    ARRAY[(SELECT jsonb_agg((SELECT jsonb_object_agg(n, d.image -> n::text) FROM unnest(v_names) n) ORDER BY k.n)
+           FROM unnest(p_kept) WITH ORDINALITY AS k (id, n) JOIN objectlink.deleted_row d ON d.id = k.id)::text,
+          (SELECT jsonb_agg((SELECT jsonb_object_agg('p' || n.n, i -> n.name::text) FROM unnest(v_parent_names) WITH ORDINALITY AS n (name, n)))
+           FROM jsonb_array_elements(p_parents) i)::text]);
+  RETURN ARRAY(SELECT p_kept[n::int] FROM unnest(v_answer) n);
+END $$;
+COMMENT ON FUNCTION objectlink.kept_that_hang(oid, oid, bigint[], jsonb, boolean) IS 'which of some deleted rows of a table hang by a foreign key on rows that are given by their images';
+
 -- All or nothing: whatever is in the way is an error, and its caller's savepoint.
 CREATE FUNCTION objectlink.restore_deleted(p_at objectlink.attachment, p_store int, p_key text, p_without_dropped boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
@@ -166,7 +198,10 @@ DECLARE
   v_step record;
   v_found record;
   v_images jsonb := '{}';  -- by table, what was restored of it
+  v_left jsonb := '{}';  -- by table, how many hung on none of them
   v_unmarked int := 0;
+  v_kept bigint[];
+  v_hanging bigint[];
   v_keys name[] := objectlink.key_columns(p_at.relation);
 BEGIN
   SELECT d.xid, array_agg(d.id) INTO v_xid, v_ids FROM objectlink.last_deleted(p_store, p_key) d WHERE d.attachment_id = p_at.id GROUP BY d.xid;
@@ -190,20 +225,16 @@ BEGIN
     SELECT r.relation::oid AS relid, r.soft_delete_column, r.soft_delete_type, p.* FROM objectlink.related_table r, objectlink.parent_of(p_at.id, p_at.relation, r.relation) p
     WHERE r.attachment_id = p_at.id ORDER BY r.depth, r.relation
   LOOP
+    v_kept := ARRAY(SELECT d.id FROM objectlink.deleted_row d
+                    WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND d.ref IS NULL AND objectlink.kept_in(d.relation) = v_step.relid ORDER BY d.id);
+    CONTINUE WHEN v_kept = '{}';
     IF v_step.parent IS NULL THEN
-      CONTINUE WHEN NOT EXISTS (SELECT FROM objectlink.deleted_row d WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND objectlink.kept_in(d.relation) = v_step.relid);
       RAISE EXCEPTION 'table % is not related to % any more', v_step.relid::regclass, p_at.relation USING ERRCODE = 'invalid_foreign_key';
     END IF;
+    v_hanging := CASE WHEN v_images ? v_step.parent::text
+                      THEN objectlink.kept_that_hang(v_step.relid, v_step.foreign_key, v_kept, v_images -> v_step.parent::text, p_without_dropped) ELSE '{}' END;
     FOR v_found IN
-      SELECT d.marked, jsonb_agg(d.image ORDER BY d.id) AS images, array_agg(d.id) AS ids
-      FROM objectlink.deleted_row d
-      WHERE d.xid = v_xid AND d.attachment_id = p_at.id AND d.ref IS NULL AND objectlink.kept_in(d.relation) = v_step.relid
-        AND EXISTS (SELECT FROM jsonb_array_elements(v_images -> (v_step.parent::text)) i
-                    WHERE NOT EXISTS (SELECT FROM unnest(v_step.columns, v_step.parent_columns) AS u (c, p)
-                                      -- Of unlike types one may be a number and the other a text.
-                                      WHERE d.image -> u.c IS DISTINCT FROM i -> u.p AND d.image ->> u.c IS DISTINCT FROM i ->> u.p
-                                         OR d.image ->> u.c IS NULL))
-      GROUP BY d.marked ORDER BY d.marked
+      SELECT d.marked, jsonb_agg(d.image ORDER BY d.id) AS images FROM objectlink.deleted_row d WHERE d.id = ANY (v_hanging) GROUP BY d.marked ORDER BY d.marked
     LOOP
       IF v_found.marked THEN
         PERFORM objectlink.unmark_kept(v_step.relid, v_found.images, v_step.soft_delete_column, v_step.soft_delete_type, NULL);
@@ -212,13 +243,16 @@ BEGIN
         PERFORM objectlink.insert_kept(v_step.relid, v_found.images, p_without_dropped);
       END IF;
       v_images := v_images || jsonb_build_object(v_step.relid::text, coalesce(v_images -> (v_step.relid::text), '[]') || v_found.images);
-      v_ids := v_ids || v_found.ids;
     END LOOP;
+    v_ids := v_ids || v_hanging;
+    IF cardinality(v_kept) > cardinality(v_hanging) THEN
+      v_left := v_left || jsonb_build_object(v_step.relid::regclass::text, cardinality(v_kept) - cardinality(v_hanging));
+    END IF;
   END LOOP;
   PERFORM objectlink.forget_deleted(v_ids);
   INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
   SELECT p_store, p_key, 'rows restored', p_at.id, jsonb_strip_nulls(jsonb_build_object(
-    'policy', 'restore_row', 'relation', p_at.relation::text, 'unmarked', nullif(v_unmarked, 0),
+    'policy', 'restore_row', 'relation', p_at.relation::text, 'unmarked', nullif(v_unmarked, 0), 'left', nullif(v_left, '{}'),
     'rows', (SELECT jsonb_agg((SELECT jsonb_object_agg(k, i.row -> k::text) FROM unnest(v_keys) k) ORDER BY i.n)
              FROM jsonb_array_elements(v_images -> (p_at.relation::oid::text)) WITH ORDINALITY AS i (row, n)
              WHERE v_keys IS NOT NULL AND i.n <= objectlink.compensated_rows_max()),
