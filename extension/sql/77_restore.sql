@@ -374,14 +374,18 @@ COMMENT ON FUNCTION objectlink.forget_deleted(int, text[]) IS 'for settle(): for
 
 CREATE FUNCTION objectlink.forget_deleted(p_ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  v_xids xid8[];
+  v_attachments int[];
 BEGIN
-  WITH gone AS (
-    DELETE FROM objectlink.deleted_row d WHERE d.id = ANY (p_ids) RETURNING d.id, d.xid, d.attachment_id
+  WITH gone AS (DELETE FROM objectlink.deleted_row d WHERE d.id = ANY (p_ids) RETURNING d.xid, d.attachment_id)
+  SELECT array_agg(g.xid), array_agg(g.attachment_id) INTO v_xids, v_attachments FROM (SELECT DISTINCT xid, attachment_id FROM gone) g;
+  -- With the last row of a transaction that linked something goes what hung on it. Asked once for each transaction, not for each of its rows.
+  WITH over AS MATERIALIZED (
+    SELECT * FROM unnest(v_xids, v_attachments) AS t (xid, attachment_id)
+    WHERE NOT EXISTS (SELECT FROM objectlink.deleted_row r WHERE r.xid = t.xid AND r.attachment_id = t.attachment_id AND r.ref IS NOT NULL)
   )
-  -- With the last row of a transaction that linked something goes what hung on it.
-  DELETE FROM objectlink.deleted_row h USING (SELECT DISTINCT g.xid, g.attachment_id FROM gone g) t
-    WHERE h.xid = t.xid AND h.attachment_id = t.attachment_id AND h.ref IS NULL
-      AND NOT EXISTS (SELECT FROM objectlink.deleted_row r WHERE r.xid = t.xid AND r.attachment_id = t.attachment_id AND r.ref IS NOT NULL AND NOT r.id = ANY (p_ids));
+  DELETE FROM objectlink.deleted_row h USING over o WHERE h.xid = o.xid AND h.attachment_id = o.attachment_id AND h.ref IS NULL;
 END $$;
 COMMENT ON FUNCTION objectlink.forget_deleted(bigint[]) IS 'forgets deleted rows, and what hung on them';
 
