@@ -105,7 +105,7 @@ void Reconciliation::rest(Database& database, Time begun) {
   rest_.worked(std::chrono::steady_clock::now() - begun);
   if (rest_.wants_look()) {
     const double share = database.query("SELECT objectlink.run_share()").real(0, 0);
-    rest_.looked(std::chrono::steady_clock::now(), share);
+    rest_.looked(share);
   }
   const auto rest = rest_.rest(std::chrono::steady_clock::now());
   metrics_.count_reconcile_rest(name_, std::chrono::duration<double>(rest).count());
