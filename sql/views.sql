@@ -64,8 +64,20 @@ SELECT count(*) FROM objectlink.objects WHERE key = 'gone';
 SELECT store, from_state, to_state, cause, actor = session_user, attempt, request_id FROM objectlink.events WHERE key = 'gone' ORDER BY id;
 SELECT key, from_state, to_state, cause, detail FROM objectlink.events WHERE key = 'failed' ORDER BY id;
 \x on
-SELECT store, stored, pending, reserved, unlinked, deleting, failed, missing, corrupt, stored_bytes, oldest_unsettled > interval '0' AS old, status, error_code FROM objectlink.consistency;
+SELECT store, stored, pending, reserved, unlinked, deleting, failed, missing, corrupt, stored_bytes, oldest_unsettled > interval '0' AS old, status, error_code, open_findings, reconciled_at FROM objectlink.consistency;
 \x off
+-- When all of it was last compared: by a run that ended well, of all keys, and of the store as it is
+INSERT INTO objectlink.run (store_id, mode, prefix, place, page_size, state, sample, ended_at)
+SELECT daemon.store_id('docs'), m, p, '', 1000, s, n, e FROM (VALUES
+  ('repair', '', 'done', NULL, '2026-01-01 00:00Z'::timestamptz), ('report', '', 'failed', NULL, '2026-01-02 00:00Z'), ('report', 'part/', 'done', NULL, '2026-01-03 00:00Z'),
+  ('inventory', '', 'done', NULL, '2026-01-04 00:00Z'), ('report', '', 'done', 10, '2026-01-05 00:00Z'), ('report', '', 'running', NULL, NULL)) v (m, p, s, n, e);
+INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)
+SELECT daemon.store_id('docs'), k, 'orphan', s, 1, 1, '{}' FROM (VALUES ('x', 'open'), ('y', 'open'), ('z', 'suspected'), ('a', 'acknowledged')) v (k, s);
+SELECT reconciled_at AT TIME ZONE 'UTC', open_findings FROM objectlink.consistency;
+BEGIN;
+ALTER SERVER docs OPTIONS (ADD prefix 'part');
+SELECT reconciled_at AT TIME ZONE 'UTC' FROM objectlink.consistency;
+ROLLBACK;
 
 -- A store that is paused, its server dropped
 SELECT objectlink.set_store_status(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), 'paused', 'store', 'AccessDenied', 'all requests are refused');

@@ -86,12 +86,18 @@ SELECT s.name AS store,
                 s.brake_reason, s.error_message) AS error_message,
        CASE WHEN s.status = 'ok' THEN 'closed' WHEN s.half_open_since IS NULL THEN 'open' ELSE 'half_open' END AS breaker,
        coalesce(s.half_open_since, s.status_since) AS breaker_since,
-       (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = s.id) AS dead_letters
+       (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = s.id) AS dead_letters,
+       (SELECT count(*) FROM objectlink.finding f WHERE f.store_id = s.id AND f.status = 'open') AS open_findings,
+       -- As last_comparison() and store_prefix(), which those who look may not call.
+       (SELECT r.ended_at FROM objectlink.run r JOIN objectlink.server v ON v.name = s.name
+        WHERE r.store_id = s.id AND r.state = 'done' AND r.mode <> 'inventory' AND r.sample IS NULL
+          AND r.prefix = regexp_replace(coalesce(v.options ->> 'prefix', ''), '([^/])$', '\1/')
+        ORDER BY r.id DESC LIMIT 1) AS reconciled_at
 FROM objectlink.store s LEFT JOIN objectlink.object o ON o.store_id = s.id
 WHERE has_table_privilege('objectlink.object', 'SELECT') OR has_server_privilege(
   (SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE')
 GROUP BY s.id;
-COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not (fenced: see markers)';
+COMMENT ON VIEW objectlink.consistency IS 'one line a store: objects by state, oldest unsettled age, whether the store is usable and why not (fenced: see markers), and when all of it was last compared';
 
 CREATE VIEW objectlink.outbox_backlog WITH (security_barrier) AS
 SELECT b.attachment_id, a.relation, a.column_name, count(*) AS rows, clock_timestamp() - min(b.at) AS oldest
