@@ -88,7 +88,8 @@ class _Connection:
         method, target, _ = request.start_line().split(" ", 2)
         path, _, query = target.partition("?")
         operation = Operation(method, urllib.parse.unquote(path), query, len(request.body), time.time(),
-                              request.body if method == "POST" and re.match("delete", query) else b"", signed_region(request))
+                              request.body if method == "POST" and re.match("delete", query) else b"", signed_region(request),
+                              request.header("Host"))
         self.proxy.record(operation)
         rule = self.proxy.rules.take(operation)
         exchange = Exchange(self, request, operation)
@@ -136,16 +137,17 @@ class _Connection:
 
 
 class FaultProxy:
-    def __init__(self, upstream_endpoint, access_key=None, secret_key=None):
-        """The keys serve delete_errors() alone."""
+    def __init__(self, upstream_endpoint, access_key=None, secret_key=None, tls=None):
+        """The keys serve delete_errors() alone. tls: an ssl.SSLContext; clients speak TLS to the proxy then."""
         parts = urllib.parse.urlsplit(upstream_endpoint)
         assert parts.scheme == "http", "the proxy speaks plain HTTP only"
         self.upstream = (parts.hostname, parts.port or 80)
         self.upstream_host = parts.netloc
         self.rules = RuleBook()
+        self._tls = tls
         self._keys = {"access_key": access_key, "secret_key": secret_key}
         self._operations = []
-        self._clients = set()
+        self._clients = set()  # their plain sockets
         self._lock = threading.Lock()
         self._listener = None
         self.port = None
@@ -205,14 +207,19 @@ class FaultProxy:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client):
+    def _serve(self, connection):
+        client = connection
         with self._lock:
-            self._clients.add(client)
+            self._clients.add(connection)
         try:
+            if self._tls:
+                client = self._tls.wrap_socket(client, server_side=True)
             _Connection(self, client).serve()
+        except OSError:
+            client.close()  # one that did not like the certificate
         finally:
             with self._lock:
-                self._clients.discard(client)
+                self._clients.discard(connection)
 
     # Faults: each takes method, path, query, own, times (None: for ever) and skip, and returns the rule for remove()
 

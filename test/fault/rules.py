@@ -25,6 +25,7 @@ class Operation:
     started: float  # time.time()
     body: bytes = b""  # of the request, for DeleteObjects only
     region: str | None = None  # in which it was signed
+    host: str | None = None  # as the client named it
     status: int | None = None  # what the client was told; None: no reply reached it
     upstream_status: int | None = None  # what the server said; None: it was not asked, or did not answer
     seconds: float | None = None  # None: still running
