@@ -7,7 +7,6 @@
 #include "log.hpp"
 #include "phase_timer.hpp"
 #include "s3_reply.hpp"
-#include "upload.hpp"
 #include "verify.hpp"
 #include "witness.hpp"
 
@@ -65,6 +64,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       options_(options),
       usable_at_(usable_at),
       health_(session_rng()()),
+      uploads_(*this, context.content_bytes_free),
       requests_(*this, context.transport, context.metrics, identity_.id, identity_.name, session_rng()()),
       removal_(*this, identity_.id, identity_.epoch),
       known_(*this, identity_.id, identity_.epoch, identity_.name),
@@ -91,7 +91,6 @@ void OwnedStore::take_over_status() {
 }
 
 OwnedStore::~OwnedStore() {
-  context_.content_bytes_free += content_bytes_held_;
   context_.health.set_store_well(identity_.name);
   context_.metrics.forget_store(identity_.name);
 }
@@ -244,8 +243,7 @@ bool OwnedStore::follow_ownership(Time now) {
   fence_followed_ = ownership_.is_fenced();
   if (fence_followed_) {
     removal_.give_up(context_.database, "the store is fenced");
-    for (const Work& work : uploads_) taken_.erase(work.key);
-    uploads_.clear();
+    for (const std::string& key : uploads_.drop()) taken_.erase(key);
   }
   next_full_fetch_ = {};
   next_fetch_ = now;
@@ -351,38 +349,17 @@ void OwnedStore::dispatch(Work work) {
     work.alone = failed_among_others_.contains(work.key);
     removal_.add(std::move(work));
   } else if (work.payload)
-    uploads_.push_back(std::move(work));
+    uploads_.add(std::move(work));
   else
     verify(*this, std::move(work));
 }
 
-// Content is read only while there is room to hold it; what does not fit waits without it.
 bool OwnedStore::start_uploads() {
   if (ownership_.is_suspect()) return false;
-  const UploadLimits limits{static_cast<std::int64_t>(options_.multipart_threshold_bytes),
-                            static_cast<std::int64_t>(options_.part_size_bytes)};
-  std::size_t started = 0;
-  for (; started < uploads_.size(); ++started) {
-    Work& work = uploads_[started];
-    const std::int64_t held =
-        work.payload->size > limits.multipart_threshold_bytes ? limits.part_bytes : work.payload->size;
-    // One upload always fits, however large its parts.
-    if (held > context_.content_bytes_free && content_bytes_held_ > 0) break;
-    if (work.payload->size <= limits.multipart_threshold_bytes && !work.payload->content) {
-      auto content = std::make_shared<const std::string>(read_content(work.key, 0, work.payload->size));
-      if (std::ssize(*content) != work.payload->size) {
-        taken_.erase(work.key);  // no longer there: the registry knows better what the object needs now
-        continue;
-      }
-      work.payload->content = std::move(content);
-    }
-    context_.content_bytes_free -= held;
-    content_bytes_held_ += held;
-    content_bytes_of_[work.key] = held;
-    upload(*this, std::move(work), limits);
-  }
-  uploads_.erase(uploads_.begin(), uploads_.begin() + static_cast<std::ptrdiff_t>(started));
-  return started > 0;
+  const auto begun = uploads_.begin({static_cast<std::int64_t>(options_.multipart_threshold_bytes),
+                                     static_cast<std::int64_t>(options_.part_size_bytes)});
+  for (const std::string& key : begun.gone) taken_.erase(key);
+  return begun.any;
 }
 
 std::string OwnedStore::read_content(const std::string& key, std::int64_t offset, std::int64_t length) {
@@ -466,11 +443,7 @@ void OwnedStore::store_failed(const S3Error& error) { report_failure(error); }
 bool OwnedStore::bucket_is_known() const { return bucket_seen_ && steady_clock::now() - *bucket_seen_ < bucket_memory; }
 
 void OwnedStore::settle(Result result) {
-  if (const auto held = content_bytes_of_.find(result.key); held != content_bytes_of_.end()) {
-    context_.content_bytes_free += held->second;
-    content_bytes_held_ -= held->second;
-    content_bytes_of_.erase(held);
-  }
+  uploads_.ended(result.key);
   context_.metrics.count_operation(identity_.name, result.cause, to_string(result.outcome));
   if (result.outcome == Outcome::stored && std::string_view(result.cause) == "upload") {
     context_.metrics.count_uploaded_bytes(identity_.name, static_cast<std::uint64_t>(result.size.value_or(0)));

@@ -19,6 +19,7 @@
 #include "known_store.hpp"
 #include "metrics.hpp"
 #include "ownership.hpp"
+#include "pending_uploads.hpp"
 #include "quarantine.hpp"
 #include "reconciliation.hpp"
 #include "remove.hpp"
@@ -142,6 +143,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   const Time usable_at_;
   StoreHealth health_;
   Blame blame_;
+  PendingUploads uploads_;
   StoreRequests requests_;
   Removal removal_;
   KnownStore known_;
@@ -158,7 +160,6 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   std::optional<Time> bound_;  // as the transport knows it
 
   std::unordered_set<std::string> taken_;  // keys fetched and not yet settled or given back
-  std::vector<Work> uploads_;              // wait for room to hold their content
   std::vector<std::string> expired_;       // reserved, due: go back as unlinked
   Time next_look_after_{};
   const char* breaker_shown_ = "";
@@ -168,8 +169,6 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   bool failure_reported_ = false;  // of the reply that is being dealt with
   std::vector<Result> results_;
   Time results_since_{};  // when the first of them came
-  std::int64_t content_bytes_held_ = 0;
-  std::unordered_map<std::string, std::int64_t> content_bytes_of_;
 
   std::string low_ = "-infinity";  // due times up to here were fetched
   Time next_full_fetch_{};
