@@ -57,6 +57,7 @@ CREATE TABLE objectlink.scan (
   kind          text NOT NULL CHECK (kind IN ('link', 'unlink', 'show')),
   relid         regclass,
   hold          text,
+  cause         text NOT NULL DEFAULT 'drop',
   after_store   int NOT NULL DEFAULT 0,
   after_value   text COLLATE "C" NOT NULL DEFAULT '',
   done          bigint NOT NULL DEFAULT 0,
@@ -70,7 +71,8 @@ CREATE TABLE objectlink.scan (
 );
 COMMENT ON TABLE objectlink.scan IS 'walks under way: link = rows that existed before attach; unlink = objects of a relation that was truncated or dropped; show = objects whose rows are to show their state otherwise';
 COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached relation; NULL: all of it';
-COMMENT ON COLUMN objectlink.scan.hold IS 'unlink: what was dropped; objects that no row links any more are held for this reason. NULL: a TRUNCATE, and they may go';
+COMMENT ON COLUMN objectlink.scan.hold IS 'unlink: what was dropped, or changed; objects that no row links any more are held for this reason. NULL: a TRUNCATE, and they may go';
+COMMENT ON COLUMN objectlink.scan.cause IS 'unlink, where objects are held: the cause that their events name';
 COMMENT ON COLUMN objectlink.scan.role IS 'unlink: the role that truncated it, and below when that transaction began and what it did';
 COMMENT ON COLUMN objectlink.scan.links_before IS 'unlink: the walk begins when the outbox holds nothing any more of transactions before this one: what a TRUNCATE took away may have been linked by a row of the outbox that is not applied yet';
 COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';

@@ -45,8 +45,8 @@ BEGIN
   END LOOP;
   INSERT INTO objectlink.scan (attachment_id, kind) VALUES (p_attachment_id, 'link');
   IF p_column IS NOT NULL THEN
-    INSERT INTO objectlink.scan (attachment_id, kind, hold)
-    VALUES (p_attachment_id, 'unlink', format('rows of %s are marked as deleted by column %I since %s said so at %s UTC', v_was.relation, p_column,
+    INSERT INTO objectlink.scan (attachment_id, kind, cause, hold)
+    VALUES (p_attachment_id, 'unlink', 'policy changed', format('rows of %s are marked as deleted by column %I since %s said so at %s UTC', v_was.relation, p_column,
                                               objectlink.acting_role(), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')));
   END IF;
 END $$;

@@ -3,12 +3,13 @@
 
 CREATE TYPE objectlink.touched AS (
   ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid, unlink_at timestamptz, put_at timestamptz,
-  touched_by int[], relids oid[], by_walk boolean, hold text, unlink_by oid, unlink_via int, unlink_image jsonb);
+  touched_by int[], relids oid[], by_walk boolean, hold text, unlink_by oid, unlink_via int, unlink_image jsonb, hold_cause text);
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox, or a walk, says of one ref';
 COMMENT ON COLUMN objectlink.touched.touched_by IS 'the attachments whose rows linked or unlinked it: each has a policy of its own; NULL in it: an unlink that names none';
 COMMENT ON COLUMN objectlink.touched.relids IS 'the tables whose rows linked or unlinked it';
 COMMENT ON COLUMN objectlink.touched.by_walk IS 'a walk after a TRUNCATE said that it may be unlinked, no row did';
-COMMENT ON COLUMN objectlink.touched.hold IS 'a walk after a drop: the reason to hold it for, if no row links it';
+COMMENT ON COLUMN objectlink.touched.hold IS 'a walk after a drop, or a change of policy: the reason to hold it for, if no row links it';
+COMMENT ON COLUMN objectlink.touched.hold_cause IS 'which of both';
 COMMENT ON COLUMN objectlink.touched.unlink_image IS 'from which row, and how, the latest unlink went';
 
 CREATE TYPE objectlink.answer AS (linked objectlink.storage_ref[], links int[], doubt boolean, dropped int[], gone oid[], walked int[],
@@ -212,7 +213,8 @@ BEGIN
              CASE WHEN (n.touched).put_at > coalesce(greatest((n.touched).unlink_at, n.unlinked_at), '-infinity')
                   THEN objectlink.reservation_time() ELSE interval '0' END AS reservation,
              CASE WHEN n.linked THEN CASE WHEN (n.touched).put THEN 'put' ELSE 'link' END
-                  WHEN n.lost OR (n.touched).hold IS NOT NULL THEN 'drop'
+                  WHEN n.lost THEN 'drop'
+                  WHEN (n.touched).hold IS NOT NULL THEN (n.touched).hold_cause
                   WHEN (n.touched).unlink THEN 'unlink'
                   WHEN n.hold IS NOT NULL OR NOT (n.touched).put THEN 'link withdrawn' ELSE 'put' END AS cause
       FROM next n

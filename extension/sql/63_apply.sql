@@ -29,7 +29,7 @@ BEGIN
     FROM gone g WHERE g.op = 'U' AND g.ref IS NOT NULL ORDER BY g.ref, g.at DESC, g.image IS NULL, g.tid DESC
   ), per_ref AS (
     SELECT (s.ref, s.link, s.unlink, s.put, s.attachment_id, s.role, s.unlink_at, s.put_at, s.touched_by, s.relids, s.by_walk, NULL,
-            u.role, u.attachment_id, u.image)::objectlink.touched AS t
+            u.role, u.attachment_id, u.image, NULL)::objectlink.touched AS t
     FROM (SELECT g.ref, bool_or(g.op = 'L') AS link, bool_or(g.op = 'U') AS unlink, bool_or(g.op = 'P') AS put,
                  max(g.attachment_id) AS attachment_id, max(g.role) AS role,
                  max(g.at) FILTER (WHERE g.op = 'U') AS unlink_at, max(g.at) FILTER (WHERE g.op = 'P') AS put_at,

@@ -113,7 +113,7 @@ BEGIN
   )
   SELECT count(*), (array_agg(p.store_id ORDER BY p.store_id DESC, p.key DESC))[1],
          (array_agg(p.key ORDER BY p.store_id DESC, p.key DESC))[1],
-         (SELECT array_agg((a.ref, false, false, false, p_scan.attachment_id, NULL, NULL, NULL, NULL, NULL, false, p_scan.hold, NULL, NULL, NULL)::objectlink.touched)
+         (SELECT array_agg((a.ref, false, false, false, p_scan.attachment_id, NULL, NULL, NULL, NULL, NULL, false, p_scan.hold, NULL, NULL, NULL, p_scan.cause)::objectlink.touched)
           FROM asked a WHERE p_scan.hold IS NOT NULL AND a.state NOT IN ('unlinked', 'deleting'))
     INTO taken, last_store, last, v_touched FROM page p;
   IF v_touched IS NOT NULL AND objectlink.apply_touched(v_touched) > 0 THEN
@@ -150,7 +150,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.scan_show_step(objectlink.scan, int) IS 'has the rows of the next objects of an attachment looked at';
 
--- Many partitions are often dropped one after the other: one walk serves all whose drop is committed when it begins.
+-- Many partitions are often dropped one after the other: one walk serves all whose drop is committed when it begins. Of a drop and
+-- another soft-delete column nobody can say which has left an object without a row: it is held for both.
 CREATE FUNCTION objectlink.scan_join_holds(p_scan objectlink.scan) RETURNS objectlink.scan
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -159,13 +160,13 @@ DECLARE
 BEGIN
   WITH others AS (
     DELETE FROM objectlink.scan s WHERE s.attachment_id = p_scan.attachment_id AND s.kind = 'unlink' AND s.hold IS NOT NULL AND s.done = 0
-    AND s.id <> p_scan.id RETURNING s.id, s.hold
-  ) SELECT array_agg(o.hold ORDER BY o.id) INTO v_holds FROM others o;
+    AND s.id <> p_scan.id RETURNING s.id, s.hold, s.cause
+  ) SELECT array_agg(o.hold ORDER BY o.id), CASE WHEN bool_or(o.cause = 'drop') THEN 'drop' ELSE p_scan.cause END INTO v_holds, p_scan.cause FROM others o;
   IF v_holds IS NOT NULL THEN
     v_holds := p_scan.hold || v_holds;
     p_scan.hold := array_to_string(v_holds[:c_named_max], '; ')
                    || CASE WHEN cardinality(v_holds) > c_named_max THEN format('; and %s more', cardinality(v_holds) - c_named_max) ELSE '' END;
-    UPDATE objectlink.scan SET hold = p_scan.hold WHERE id = p_scan.id;
+    UPDATE objectlink.scan SET hold = p_scan.hold, cause = p_scan.cause WHERE id = p_scan.id;
   END IF;
   RETURN p_scan;
 END $$;
