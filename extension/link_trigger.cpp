@@ -34,16 +34,30 @@ void unlink(const TriggerData& fired, std::int32_t attachment, Datum ref, const 
           .attachment = attachment,
           .ref = ref,
           .relation = RelationGetRelid(fired.tg_relation),
-          .image = unlink_image(fired.tg_relation, fired.tg_trigslot, act)});
+          .image = row_image(fired.tg_relation, fired.tg_trigslot, act)});
 }
 
-// relation: the table itself, not its root: what it said counts differently once it is dropped.
-void link(std::int32_t attachment, Datum ref, Oid relation) {
+// Whether all that an UPDATE did to the link was to take a mark away: the row was there, and so may the object have been.
+bool takes_mark_away(const TriggerData& fired, LinkColumn column, const LinkArguments& arguments, Datum after) {
+  if (!TRIGGER_FIRED_BY_UPDATE(fired.tg_event) || !is_marked_deleted(fired.tg_trigslot, column)) return false;
+  LinkColumn unmarked = column;
+  unmarked.soft_delete = InvalidAttrNumber;
+  const std::optional<Datum> before = link_of(fired.tg_trigslot, unmarked, arguments, RowSide::before);
+  return before && datum_bytes(*before) == datum_bytes(after);
+}
+
+// The table is the fired one itself, not its root: what it said counts differently once it is dropped.
+void link(const TriggerData& fired, LinkColumn column, const LinkArguments& arguments, Datum ref) {
   const RefParts parts = split_storage_ref(datum_bytes(ref));
   check_store_access(parts, GetUserId());
   // After the outbox was locked: a key condemned from here on waits for this transaction.
   refuse_condemned(ref, parts);
-  append({.op = OutboxOp::link, .attachment = attachment, .ref = ref, .relation = relation});
+  OutboxRow row = {.op = OutboxOp::link,
+                   .attachment = arguments.attachment,
+                   .ref = ref,
+                   .relation = RelationGetRelid(fired.tg_relation)};
+  if (takes_mark_away(fired, column, arguments, ref)) row.image = row_image(fired.tg_relation, nullptr, "unmark");
+  append(row);
 }
 
 }  // namespace
@@ -66,7 +80,7 @@ OBJECTLINK_FUNCTION(link_trigger) {
 
   lock_outbox();
   if (before) unlink(fired, arguments.attachment, *before, act_of(fired, column));
-  if (after) link(arguments.attachment, *after, RelationGetRelid(fired.tg_relation));
+  if (after) link(fired, column, arguments, *after);
   ring_doorbell();
   return PointerGetDatum(nullptr);
 }

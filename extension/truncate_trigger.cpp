@@ -21,7 +21,7 @@ OBJECTLINK_FUNCTION(truncate_trigger) {
           .attachment = pg_strtoint32(fired.tg_trigger->tgargs[0]),
           .ref = std::nullopt,
           .relation = RelationGetRelid(fired.tg_relation),
-          .image = unlink_image(fired.tg_relation, nullptr, "truncate")});
+          .image = row_image(fired.tg_relation, nullptr, "truncate")});
   ring_doorbell();
   return PointerGetDatum(nullptr);
 }

@@ -1,4 +1,4 @@
-// Describes unlinked rows: which relation, which key. Only unlinks come here; an INSERT pays nothing for it.
+// Describes unlinked rows: which relation, which key. An INSERT pays nothing for it.
 #include "unlinked_row.hpp"
 
 #include "settings.hpp"
@@ -159,7 +159,7 @@ Datum key_of(const RowKey& key, TupleTableSlot* row) {
 
 }  // namespace
 
-Datum unlink_image(Relation relation, TupleTableSlot* old_row, const char* act) {
+Datum row_image(Relation relation, TupleTableSlot* old_row, const char* act) {
   const RowKey& key = row_key_of(relation);
   ToJsonb& call = to_jsonb_call();
   const bool with_row = old_row != nullptr && key.count > 0 && record_row_keys_setting();

@@ -1,4 +1,4 @@
-// From which row did a link go, and by which act? What the outbox keeps of it for the record of an erasure.
+// From which row did a link go, or come back to, and by which act? What the outbox keeps of it for the record of an erasure.
 #pragma once
 
 #include "postgres.hpp"
@@ -9,7 +9,7 @@ namespace objectlink {
 /// partition's is its root's), and the primary key of the row in `old_row`, with values as to_jsonb() gives them.
 /// Without "row" if old_row is nullptr, if the relation has no primary key, or if objectlink.record_row_keys is off.
 /// Raises what the output function of a key column's type raises. Allocates in the current memory context.
-Datum unlink_image(Relation relation, TupleTableSlot* old_row, const char* act);
+Datum row_image(Relation relation, TupleTableSlot* old_row, const char* act);
 
 /// Registers for changes of relations; called once, when the module is loaded.
 void watch_row_keys();

@@ -14,7 +14,7 @@ SELECT daemon.walk();
 
 -- next_state(): every case, and none of them illegal
 CREATE TEMP TABLE cases AS
-SELECT state, linked, link, unlink, put, proved, objectlink.next_state(state, linked, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL), proved, false) AS next
+SELECT state, linked, link, unlink, put, proved, objectlink.next_state(state, linked, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL), proved, false) AS next
 FROM unnest('{NULL,reserved,pending,stored,missing,corrupt,failed,unlinked,deleting}'::text[]) state,
      unnest('{t,f}'::bool[]) linked, unnest('{t,f}'::bool[]) link, unnest('{t,f}'::bool[]) unlink, unnest('{t,f}'::bool[]) put, unnest('{t,f}'::bool[]) proved
 WHERE link OR unlink OR put;
@@ -28,7 +28,7 @@ FROM cases GROUP BY state, linked, next ORDER BY state NULLS FIRST, linked, next
 SELECT count(*) FROM cases WHERE linked AND next IN ('unlinked', 'reserved') OR linked AND next = 'deleting' AND state <> 'deleting';
 SELECT count(*) FROM cases WHERE NOT linked AND next NOT IN ('unlinked', 'reserved', 'deleting');
 -- Held, whatever was said: not linked, and nothing else; what is being deleted is looked at again before its request
-SELECT DISTINCT coalesce(state, '(new)') AS state, objectlink.next_state(state, false, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL), proved, true) AS next
+SELECT DISTINCT coalesce(state, '(new)') AS state, objectlink.next_state(state, false, (NULL, link, unlink, put, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL), proved, true) AS next
 FROM cases ORDER BY 1;
 
 -- (new) -> pending; nothing to apply -> nothing happens

@@ -225,6 +225,65 @@ UPDATE objectlink.object SET state = 'pending' WHERE key = 'a';
 SELECT daemon.settle('a', 'failed', '{"error_class": "object", "error_code": "InvalidURI", "message": "no"}');
 SELECT state FROM objectlink.object WHERE key = 'a';
 
+-- nor does it matter how long ago it went, and that somebody else let go of it last: that its mark was taken away says enough, of a text column as well.
+-- A mark that goes with another link is a new link
+SELECT objectlink.alter_attachment('note', 'path', on_upload_failure => 'delete_row') > 0;
+INSERT INTO document VALUES (7, 'seven', 's3://docs/g'), (8, 'eight', 's3://docs/g'), (9, 'nine', 's3://docs/h');
+INSERT INTO note VALUES (7, 'i');
+SELECT daemon.apply();
+SELECT daemon.settle(k, 'stored', '{"size": 1}') FROM unnest('{g,h,i}'::text[]) k;
+UPDATE document SET deleted_at = now() WHERE id IN (7, 9);
+UPDATE note SET gone = true WHERE id = 7;
+SELECT daemon.apply();
+DELETE FROM document WHERE id = 8;
+SELECT daemon.apply();
+SELECT daemon.condemn();
+SELECT daemon.issue();
+SELECT daemon.settle(k, 'gone') FROM unnest('{g,h,i}'::text[]) k;
+SELECT key, act FROM objectlink.erasures WHERE key IN ('g', 'h', 'i') ORDER BY key;
+SELECT count(*) > 0 FROM objectlink.purge_erasures('infinity');
+DELETE FROM objectlink.event;
+UPDATE document SET deleted_at = NULL WHERE id = 7;
+UPDATE document SET deleted_at = NULL, file = 's3://docs/new' WHERE id = 9;
+UPDATE note SET gone = false WHERE id = 7;
+SELECT op, objectlink.key(ref), image ->> 'act' AS act FROM objectlink.outbox ORDER BY 2;
+SELECT daemon.apply();
+SELECT daemon.settle(k, 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}') FROM unnest('{g,new,i}'::text[]) k;
+SELECT daemon.work_on_rows() > 0;
+SELECT key, from_state, to_state, detail ->> 'code' AS code FROM objectlink.event WHERE key IN ('g', 'new', 'i') AND to_state IS NOT NULL ORDER BY key, id;
+SELECT id, status, deleted_at IS NULL AS live FROM document WHERE id > 6 ORDER BY id;
+SELECT id, gone FROM note WHERE id = 7;
+SELECT what, detail FROM objectlink.problems WHERE what = 'objects missing';
+-- tried anew it is still that; unlinked, and linked by a new row, no more
+INSERT INTO note VALUES (8, 'i');
+SELECT daemon.apply(), daemon.settle('i', 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}');
+SELECT state FROM objectlink.object WHERE key = 'i';
+DELETE FROM note WHERE path = 'i';
+SELECT daemon.apply();
+INSERT INTO note VALUES (9, 'i');
+SELECT daemon.apply(), daemon.settle('i', 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}'), daemon.work_on_rows() > 0;
+SELECT state FROM objectlink.object WHERE key = 'i';
+DELETE FROM document WHERE id > 6;
+SELECT daemon.apply() >= 0;
+-- the same where rows count again because another column marks them by now, or none
+INSERT INTO note VALUES (10, 'j');
+SELECT daemon.apply(), daemon.settle('j', 'stored', '{"size": 1}');
+UPDATE note SET gone = true WHERE id = 10;
+SELECT daemon.apply();
+SELECT 'j' IN (SELECT daemon.condemn()), 'j' IN (SELECT daemon.issue());
+SELECT daemon.settle('j', 'gone'), count(*) FROM objectlink.purge_erasures('infinity');
+DELETE FROM objectlink.event;
+SELECT objectlink.alter_attachment('note', 'path', reset => '{soft_delete_column}') > 0, daemon.walk() > 0, daemon.apply() > 0;
+SELECT daemon.settle('j', 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}'), daemon.work_on_rows();
+SELECT key, state FROM objectlink.object WHERE key = 'j';
+SELECT count(*) FROM note WHERE id = 10;
+DELETE FROM note WHERE id > 6;
+SELECT objectlink.alter_attachment('note', 'path', soft_delete_column => 'gone') > 0, daemon.walk() >= 0, daemon.apply() > 0;
+-- nor is it forgotten while a column cannot be asked
+SELECT objectlink.put_back(ARRAY[('s3://docs/k', true, true, false, 1, NULL, now(), NULL, '{1}', NULL, false, NULL, NULL, NULL, NULL, NULL, u)::objectlink.touched], ('{}', '{}', true, NULL, NULL, NULL, NULL)::objectlink.answer) FROM unnest('{t,f}'::boolean[]) u;
+SELECT op, image ->> 'act' AS act FROM objectlink.outbox WHERE ref::text = 's3://docs/k' ORDER BY op, act;
+DELETE FROM objectlink.outbox WHERE ref::text = 's3://docs/k';
+
 -- Renamed, it means the same
 ALTER TABLE document RENAME deleted_at TO removed_at;
 SELECT soft_delete_column FROM objectlink.attachments WHERE relation = 'document'::regclass;

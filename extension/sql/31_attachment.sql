@@ -74,6 +74,7 @@ COMMENT ON COLUMN objectlink.scan.relid IS 'link: only this part of the attached
 COMMENT ON COLUMN objectlink.scan.hold IS 'unlink: what was dropped, or changed; objects that no row links any more are held for this reason. NULL: a TRUNCATE, and they may go';
 COMMENT ON COLUMN objectlink.scan.cause IS 'unlink, where objects are held: the cause that their events name';
 COMMENT ON COLUMN objectlink.scan.role IS 'unlink: the role that truncated it, and below when that transaction began and what it did';
+COMMENT ON COLUMN objectlink.scan.image IS 'link: what the outbox is to say of the rows, if they were marked as deleted before';
 COMMENT ON COLUMN objectlink.scan.links_before IS 'unlink: the walk begins when the outbox holds nothing any more of transactions before this one: what a TRUNCATE took away may have been linked by a row of the outbox that is not applied yet';
 COMMENT ON COLUMN objectlink.scan.failed_at IS 'when the last step failed; it is tried again';
 COMMENT ON COLUMN objectlink.scan.after_value IS 'the walk goes on after this value (link: the column''s value; unlink: the key)';

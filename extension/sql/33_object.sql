@@ -37,6 +37,7 @@ CREATE TABLE objectlink.object (
   request_id    text,
   failing_since timestamptz,
   discarded_at  timestamptz,
+  unmarked      boolean NOT NULL DEFAULT false,
   -- No foreign key to store: its row check would cost as much as the insert, and stores are never removed.
   CONSTRAINT object_pkey PRIMARY KEY (store_id, key),
   -- A request to delete it may be on its way: it will never again be said to be there.
@@ -57,6 +58,7 @@ COMMENT ON TABLE objectlink.object IS 'the registry: what each object should be 
 COMMENT ON COLUMN objectlink.object.since IS 'when the object entered its state';
 COMMENT ON COLUMN objectlink.object.wanted_since IS 'when it was last found to be linked, or unlinked';
 COMMENT ON COLUMN objectlink.object.unlinked_at IS 'start of the latest statement known to have unlinked it';
+COMMENT ON COLUMN objectlink.object.unmarked IS 'it was unlinked, or not known any more, and a row links it whose mark was taken away: what was there once, and is not, is missing';
 COMMENT ON COLUMN objectlink.object.held_reason IS 'unlinked: why it is not deleted until somebody releases it, for a reason of its own: its policy, or a drop. An admin''s hold is another one, and neither ends with the other';
 COMMENT ON COLUMN objectlink.object.keep_until IS 'not deleted before, as the policies of all attachments say that linked it and no longer do; infinity: kept; -infinity: a person has decided, and no policy is asked again';
 COMMENT ON COLUMN objectlink.object.admin_hold IS 'why an admin holds it, linked or not, until it is released';

@@ -105,6 +105,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.is_not_null(pg_attribute) IS 'whether a column takes no NULL';
 
+-- As the link trigger says it of a row whose mark an UPDATE takes away (link_trigger.cpp).
+CREATE FUNCTION objectlink.unmark_image() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT '{"act": "unmark"}'::jsonb $$;
+COMMENT ON FUNCTION objectlink.unmark_image() IS 'what the outbox says of a link that is not new: its row was marked as deleted, and is not any more';
+
 -- Once its column is gone all rows count, so they are linked as those that are there at attach. What they linked is asked
 -- about before it is deleted, and stays; what is gone already shows as an object that cannot be found.
 CREATE FUNCTION objectlink.end_soft_delete(p_attachment_id int, p_by text) RETURNS void
@@ -117,6 +122,6 @@ BEGIN
   VALUES ('drop', p_attachment_id, jsonb_build_object('message', format('soft-delete column %s.%I %s', v_at.relation, v_at.soft_delete_column, p_by)));
   -- Those that named it went with it.
   PERFORM objectlink.complete_triggers(p_attachment_id);
-  INSERT INTO objectlink.scan (attachment_id, kind) VALUES (p_attachment_id, 'link');
+  INSERT INTO objectlink.scan (attachment_id, kind, image) VALUES (p_attachment_id, 'link', objectlink.unmark_image());
 END $$;
 COMMENT ON FUNCTION objectlink.end_soft_delete(int, text) IS 'after a drop of the column that marked rows as deleted: they link their objects again';

@@ -43,7 +43,7 @@ BEGIN
     RAISE EXCEPTION 'object "%" in store "%" is being deleted', objectlink.key(v_answer.ref), objectlink.store(v_answer.ref) USING ERRCODE = 'object_in_use',
       DETAIL = 'A row that is not marked as deleted any more would link it.', HINT = 'Try again; or hold the deletions first: objectlink.hold_deletions().';
   END LOOP;
-  INSERT INTO objectlink.scan (attachment_id, kind) VALUES (p_attachment_id, 'link');
+  INSERT INTO objectlink.scan (attachment_id, kind, image) VALUES (p_attachment_id, 'link', objectlink.unmark_image());
   IF p_column IS NOT NULL THEN
     INSERT INTO objectlink.scan (attachment_id, kind, cause, hold)
     VALUES (p_attachment_id, 'unlink', 'policy changed', format('rows of %s are marked as deleted by column %I since %s said so at %s UTC', v_was.relation, p_column,

@@ -3,13 +3,14 @@
 
 CREATE TYPE objectlink.touched AS (
   ref objectlink.storage_ref, link boolean, unlink boolean, put boolean, attachment_id int, role oid, unlink_at timestamptz, put_at timestamptz,
-  touched_by int[], relids oid[], by_walk boolean, hold text, unlink_by oid, unlink_via int, unlink_image jsonb, hold_cause text);
+  touched_by int[], relids oid[], by_walk boolean, hold text, unlink_by oid, unlink_via int, unlink_image jsonb, hold_cause text, unmarked boolean);
 COMMENT ON TYPE objectlink.touched IS 'what a batch of the outbox, or a walk, says of one ref';
 COMMENT ON COLUMN objectlink.touched.touched_by IS 'the attachments whose rows linked or unlinked it: each has a policy of its own; NULL in it: an unlink that names none';
 COMMENT ON COLUMN objectlink.touched.relids IS 'the tables whose rows linked or unlinked it';
 COMMENT ON COLUMN objectlink.touched.by_walk IS 'a walk after a TRUNCATE said that it may be unlinked, no row did';
 COMMENT ON COLUMN objectlink.touched.hold IS 'a walk after a drop, or a change of policy: the reason to hold it for, if no row links it';
 COMMENT ON COLUMN objectlink.touched.hold_cause IS 'which of both';
+COMMENT ON COLUMN objectlink.touched.unmarked IS 'a row links it because its mark was taken away, or counts no more';
 COMMENT ON COLUMN objectlink.touched.unlink_image IS 'from which row, and how, the latest unlink went';
 
 CREATE TYPE objectlink.answer AS (linked objectlink.storage_ref[], links int[], doubt boolean, dropped int[], gone oid[], walked int[],
@@ -24,7 +25,7 @@ CREATE TYPE objectlink.change AS (
   key text, from_state text, to_state text, held_reason text, held boolean, kept_until timestamptz, linked_by int[], was_linked_by int[],
   attachment_id int, was_attachment_id int, put boolean, role oid, unlink_at timestamptz, reservation interval, cause text,
   hold text, told boolean, vanished boolean, later boolean,
-  unlinked_by text, unlinked_via int, unlinked_relation text, unlinked_act text, unlinked_row jsonb);
+  unlinked_by text, unlinked_via int, unlinked_relation text, unlinked_act text, unlinked_row jsonb, unmarked boolean);
 COMMENT ON TYPE objectlink.change IS 'what becomes of one key in the registry';
 COMMENT ON COLUMN objectlink.change.held IS 'for that reason, or by an admin: it does not fall due';
 COMMENT ON COLUMN objectlink.change.hold IS 'why it is to be held from now on: its link was dropped, or vanished';
@@ -101,7 +102,7 @@ BEGIN
     SELECT 'U'::"char", u, (t).unlink_at, (t).unlink_by, CASE WHEN u IS NOT DISTINCT FROM (t).unlink_via THEN (t).unlink_image END
       FROM unnest((t).touched_by) u WHERE (t).unlink
     UNION ALL SELECT 'L', coalesce((SELECT max(i) FROM unnest((t).touched_by) i WHERE i = ANY ((p_answer).dropped)), (t).attachment_id),
-                     now(), (t).role, NULL WHERE (t).link
+                     now(), (t).role, CASE WHEN (t).unmarked THEN objectlink.unmark_image() END WHERE (t).link
     UNION ALL SELECT 'P', (t).attachment_id, (t).put_at, (t).role, NULL WHERE (t).put) AS o (op, attachment_id, at, role, image)
   WHERE ((t).unlink OR NOT (t).link OR objectlink.speaker_is_lost(t, p_answer))
     AND NOT (t).ref OPERATOR(pg_catalog.=) ANY ((p_answer).linked);
@@ -227,7 +228,7 @@ BEGIN
            (o.touched).unlink AND NOT o.asked_only OR (o.touched).link,
            o.to_state = 'unlinked' AND coalesce((o.touched).unlink_at > coalesce(o.unlinked_at, '-infinity'), false),
            -- Who left it without a row, and from which row it went: for the record of its erasure.
-           u.by, u.via, u.relation, u.act, u.row_key
+           u.by, u.via, u.relation, u.act, u.row_key, o.linked AND (o.touched).unmarked IS TRUE
     FROM outcome o
     LEFT JOIN LATERAL (SELECT coalesce(pg_get_userbyid(o.role), session_user)::text AS by, (o.touched).unlink_via AS via,
                               (o.touched).unlink_image ->> 'relation' AS relation, coalesce((o.touched).unlink_image ->> 'act', o.cause) AS act,

@@ -29,13 +29,13 @@ BEGIN
     FROM gone g WHERE g.op = 'U' AND g.ref IS NOT NULL ORDER BY g.ref, g.at DESC, g.image IS NULL, g.tid DESC
   ), per_ref AS (
     SELECT (s.ref, s.link, s.unlink, s.put, s.attachment_id, s.role, s.unlink_at, s.put_at, s.touched_by, s.relids, s.by_walk, NULL,
-            u.role, u.attachment_id, u.image, NULL)::objectlink.touched AS t
+            u.role, u.attachment_id, u.image, NULL, s.unmarked)::objectlink.touched AS t
     FROM (SELECT g.ref, bool_or(g.op = 'L') AS link, bool_or(g.op = 'U') AS unlink, bool_or(g.op = 'P') AS put,
                  max(g.attachment_id) AS attachment_id, max(g.role) AS role,
                  max(g.at) FILTER (WHERE g.op = 'U') AS unlink_at, max(g.at) FILTER (WHERE g.op = 'P') AS put_at,
                  array_agg(DISTINCT g.attachment_id) FILTER (WHERE g.op = 'U' OR g.op = 'L' AND g.attachment_id IS NOT NULL) AS touched_by,
                  array_agg(DISTINCT g.relid::oid) FILTER (WHERE g.relid IS NOT NULL) AS relids,
-                 bool_or(g.op = 'U' AND g.relid IS NULL) AS by_walk
+                 bool_or(g.op = 'U' AND g.relid IS NULL) AS by_walk, bool_or(g.op = 'L' AND g.image ->> 'act' = 'unmark') AS unmarked
           FROM gone g WHERE g.ref IS NOT NULL GROUP BY g.ref) s
     LEFT JOIN last_unlink u ON u.ref OPERATOR(pg_catalog.=) s.ref
   ), walked AS (
@@ -88,9 +88,9 @@ BEGIN
     SELECT p_store AS store_id, c.* FROM unnest(p_changes) c
   ), inserted AS (
     INSERT INTO objectlink.object (store_id, key, state, since, attachment_id, linked_by, unlinked_at, unlinked_by, unlinked_via,
-                                   unlinked_relation, unlinked_act, unlinked_row, keep_until, held_reason, due_at)
+                                   unlinked_relation, unlinked_act, unlinked_row, unmarked, keep_until, held_reason, due_at)
     SELECT c.store_id, c.key, c.to_state, clock_timestamp(), c.attachment_id, c.linked_by, c.unlink_at, c.unlinked_by, c.unlinked_via,
-           c.unlinked_relation, c.unlinked_act, c.unlinked_row, c.kept_until, c.held_reason,
+           c.unlinked_relation, c.unlinked_act, c.unlinked_row, c.unmarked, c.kept_until, c.held_reason,
            CASE WHEN c.held THEN NULL
                 WHEN c.to_state = 'unlinked' THEN greatest(c.kept_until, clock_timestamp() + c.reservation)
                 WHEN c.to_state = 'reserved' THEN clock_timestamp() + objectlink.reservation_time()
@@ -102,6 +102,7 @@ BEGIN
         error_class = NULL, error_code = NULL, last_error = NULL,
         unlinked_at = greatest(o.unlinked_at, c.unlink_at), unlinked_by = c.unlinked_by, unlinked_via = c.unlinked_via,
         unlinked_relation = c.unlinked_relation, unlinked_act = c.unlinked_act, unlinked_row = c.unlinked_row,
+        unmarked = CASE WHEN 'unlinked' IN (c.from_state, c.to_state) THEN c.unmarked ELSE o.unmarked END,
         keep_until = c.kept_until, held_reason = c.held_reason, linked_by = c.linked_by,
         due_at = CASE WHEN c.held THEN NULL
                       WHEN c.to_state = 'unlinked' THEN greatest(c.kept_until, clock_timestamp() + c.reservation)

@@ -33,19 +33,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.note_late_uploads(int, json, timestamptz) IS 'for settle(): remembers of which objects an upload may still arrive';
 
--- Its row has outlived it: whoever takes the mark away wants the row, not what becomes of rows whose upload has failed.
+-- Its row has outlived it: whoever takes the mark away wants the row, not what becomes of rows whose upload has failed. What the link says
+-- is known as long as it is wanted; where no mark was taken away (a row that moved to another partition by it, a table that was attached anew)
+-- the records of its end tell, as long as they are kept.
 CREATE FUNCTION objectlink.went_with_a_mark(p_store int, p_key text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_gone_at timestamptz := (SELECT e.at FROM objectlink.event e WHERE e.store_id = p_store AND e.key = p_key AND e.to_state = 'gone' ORDER BY e.id DESC LIMIT 1);
 BEGIN
+  IF EXISTS (SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.key = p_key AND o.unmarked) THEN
+    RETURN true;
+  END IF;
   -- Events are found by key; erasures by time, which both share but for the length of a transaction.
   RETURN coalesce((SELECT x.act = 'soft delete' FROM objectlink.erasure x
                    WHERE x.at BETWEEN v_gone_at - interval '1 minute' AND v_gone_at + interval '1 minute' AND x.store_id = p_store AND x.key = p_key
                    ORDER BY x.id DESC LIMIT 1), false);
 END $$;
-COMMENT ON FUNCTION objectlink.went_with_a_mark(int, text) IS 'whether the last object of a key was deleted because its row was marked as deleted';
+COMMENT ON FUNCTION objectlink.went_with_a_mark(int, text) IS 'whether a row that links a key was marked as deleted, when its object went';
 
 CREATE FUNCTION objectlink.settle(p_store int, p_epoch bigint, p_results json) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

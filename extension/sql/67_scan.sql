@@ -70,8 +70,8 @@ BEGIN
     SELECT 'not a key', v_at.id, jsonb_build_object('value', p.ref::text, 'message', 'not below the prefix of its store, or reserved')
     FROM placed p WHERE NOT p.ours
   )
-  INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at)
-  SELECT 'L', v_at.id, p.ref, pg_current_xact_id(), now() FROM placed p WHERE p.ours;
+  INSERT INTO objectlink.outbox (op, attachment_id, ref, xid, at, image)
+  SELECT 'L', v_at.id, p.ref, pg_current_xact_id(), now(), p_scan.image FROM placed p WHERE p.ours;
 END $$;
 COMMENT ON FUNCTION objectlink.scan_link_step(objectlink.scan, int) IS 'appends the next values of a column to the outbox';
 
@@ -113,7 +113,7 @@ BEGIN
   )
   SELECT count(*), (array_agg(p.store_id ORDER BY p.store_id DESC, p.key DESC))[1],
          (array_agg(p.key ORDER BY p.store_id DESC, p.key DESC))[1],
-         (SELECT array_agg((a.ref, false, false, false, p_scan.attachment_id, NULL, NULL, NULL, NULL, NULL, false, p_scan.hold, NULL, NULL, NULL, p_scan.cause)::objectlink.touched)
+         (SELECT array_agg((a.ref, false, false, false, p_scan.attachment_id, NULL, NULL, NULL, NULL, NULL, false, p_scan.hold, NULL, NULL, NULL, p_scan.cause, false)::objectlink.touched)
           FROM asked a WHERE p_scan.hold IS NOT NULL AND a.state NOT IN ('unlinked', 'deleting'))
     INTO taken, last_store, last, v_touched FROM page p;
   IF v_touched IS NOT NULL AND objectlink.apply_touched(v_touched) > 0 THEN

@@ -30,7 +30,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'next_state', 'append_outbox', 'scan_link_step', 'scan_unlink_step', 'scan_show_step', 'value_ref', 'inline_content_bytes', 'remark_time',
       'reservation_time', 'unsettled', 'on_table_change', 'renamed_columns', 'on_server_change', 'functions_of', 'grant_daemon',
       'grant_admin', 'grant_reader', 'link_trigger', 'truncate_trigger', 'check_transition', 'ask_as_owner', 'ask_by_snapshot', 'lock_to_ask', 'ask_column', 'linked',
-      'kept_until', 'end_soft_delete', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window',
+      'kept_until', 'end_soft_delete', 'unmark_image', 'deletions_stopped', 'lock_due', 'take_back_kept', 'decide_about', 'brake_window',
       'brake_count_interval', 'brake_due_max', 'brake_known_max', 'brake_share_from', 'brake_lets_pass',
       'uncount_deletions', 'scan_join_holds', 'vanished_reason', 'speaker_is_lost', 'on_drop', 'hold_dropped',
       'ask_rows', 'put_back', 'drop_reason', 'judge', 'write_changes', 'planned_once_max', 'plan_for',

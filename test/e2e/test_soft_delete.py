@@ -85,6 +85,28 @@ def test_mark_taken_away_when_the_object_is_gone(papers, daemon):
     eventually(lambda: pg.run("SELECT status FROM paper WHERE objectlink.key(file) = 'a'") == [("stored",)])
 
 
+def test_mark_taken_away_when_nothing_is_left_of_the_object_s_end(papers, daemon):
+    """Events and erasure records are purged; a policy that deletes the rows of failed uploads must not take the row for one of these."""
+    pg = papers.pg
+    pg.run("SELECT objectlink.alter_attachment('paper', 'file', max_attempts => 2, on_upload_failure => 'delete_row')")
+    put(papers, ["a"])
+    mark(papers, ["a"])
+    papers.sync()
+    papers.assert_bucket(set())
+    pg.run("SELECT objectlink.purge_events('infinity')")
+    assert pg.run("SELECT objectlink.purge_erasures('infinity')") == [(1,)]
+    mark(papers, ["a"], "NULL")
+    papers.sync()
+    assert pg.states() == {"a": "missing"}
+    assert [(event.from_state, event.to_state) for event in pg.events("a")] == [(None, "pending"), ("pending", "missing")]
+    assert pg.run("SELECT severity, store FROM objectlink.problems WHERE what = 'objects missing'") == [("error", "docs")]
+    assert pg.run("SELECT deleted_at FROM paper") == [(None,)]
+    # Who has the row and not the object lets it go, or puts it back: by a row, it is an upload like any other.
+    mark(papers, ["a"])
+    papers.sync()
+    assert pg.states() == {}
+
+
 def test_another_column_marks_the_rows_from_now_on(papers, make_daemon):
     """What was marked by the old one is alive again, what is marked by the new one alone is held until a person lets it go."""
     pg = papers.pg
