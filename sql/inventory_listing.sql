@@ -104,7 +104,7 @@ CREATE FUNCTION daemon.looked(p_page json, p_sighting text, p_age_s int DEFAULT 
     (SELECT json_agg(l::jsonb || jsonb_build_object('sighting', p_sighting, 'request_id', 'req', 'age_ms', p_age_s * 1000)
                      || CASE p_sighting WHEN 'other' THEN '{"size": 2, "etag": "seen"}'::jsonb WHEN 'absent' THEN '{"size": null, "etag": null}' ELSE '{}' END) FROM json_array_elements(p_page -> 'looks') l))
 $$;
-CREATE FUNCTION daemon.looks(p_page json) RETURNS SETOF text LANGUAGE sql AS $$ SELECT concat_ws(' ', l ->> 'key', l ->> 'reason', l ->> 'state', l ->> 'size', l ->> 'etag') FROM json_array_elements(p_page -> 'looks') l $$;
+CREATE FUNCTION daemon.looks(p_page json) RETURNS SETOF text LANGUAGE sql AS $$ SELECT concat_ws(' ', l ->> 'key', l ->> 'reason', l ->> 'state', l ->> 'size', l ->> 'etag') FROM json_array_elements(p_page -> 'looks') l ORDER BY l ->> 'key' COLLATE "C" $$;
 \set findings 'SELECT key, kind, status, resolution FROM objectlink.findings ORDER BY id'
 \set ended 'SELECT state, listed, compared, undecided, found FROM objectlink.runs WHERE id = daemon.run()'
 -- nobody's: seen twice, as always

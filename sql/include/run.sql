@@ -21,4 +21,4 @@ BEGIN
     (SELECT json_agg(l::jsonb || jsonb_build_object('sighting', p_sighting, 'request_id', 'req')
                      || CASE p_sighting WHEN 'other' THEN '{"size": 2, "etag": "\"seen\""}'::jsonb WHEN 'absent' THEN '{"size": null, "etag": null}' ELSE '{}' END) FROM json_array_elements(p_page -> 'looks') l));
 END $$;
-CREATE FUNCTION daemon.looks(p_page json) RETURNS SETOF text LANGUAGE sql AS $$ SELECT concat_ws(' ', l ->> 'key', l ->> 'reason', l ->> 'state') FROM json_array_elements(p_page -> 'looks') l $$;
+CREATE FUNCTION daemon.looks(p_page json) RETURNS SETOF text LANGUAGE sql AS $$ SELECT concat_ws(' ', l ->> 'key', l ->> 'reason', l ->> 'state') FROM json_array_elements(p_page -> 'looks') l ORDER BY l ->> 'key' COLLATE "C" $$;
