@@ -69,10 +69,7 @@ OwnedStore::OwnedStore(SessionContext& context, StoreIdentity identity, const St
       removal_(*this, identity_.id, identity_.epoch),
       known_(*this, identity_.id, identity_.epoch, identity_.name),
       ownership_(*this, context.database, identity_.id, identity_.name, identity_.epoch),
-      reconciliation_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name, session_rng()()),
-      confirmed_(*this, identity_.id, identity_.epoch),
-      quarantine_(*this, identity_.id, identity_.epoch),
-      strays_(*this, identity_.id, identity_.epoch),
+      upkeep_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name, session_rng()()),
       scrub_(*this, context.metrics, identity_.id, identity_.epoch, identity_.name) {
   take_over_status();
   set_options(options);
@@ -101,10 +98,7 @@ void OwnedStore::set_options(const StoreOptions& options) {
   requests_.set_concurrency_max(options.concurrency);
   bucket_seen_.reset();
   health_.probe_now(steady_clock::now());
-  reconciliation_.drop_page();
-  confirmed_.drop();
-  quarantine_.drop();
-  strays_.drop();
+  upkeep_.drop();
   // --once ends when nothing is due, and scrubbing never does.
   scrub_.configure(options.scrub_interval.count() > 0 && !context_.config.once, options.scrub_rate);
   reload_ownership();  // first: nothing that was meant for the old place may go to the new one
@@ -138,7 +132,7 @@ void OwnedStore::reload_ownership() {
 // Scrubbing comes after everything else. A store that is never idle is not scrubbed, which view scrub_progress shows.
 bool OwnedStore::has_nothing_else_to_do(Mood mood) const {
   return mood == Mood::normal && taken_.empty() && results_.empty() && !requests_.next_repeat() &&
-         !reconciliation_.is_active() && !confirmed_.is_active() && !ownership_.is_fenced() && !ownership_.is_suspect();
+         !upkeep_.is_looking() && !ownership_.is_fenced() && !ownership_.is_suspect();
 }
 
 bool OwnedStore::turn(Time now, Mood mood) {
@@ -161,15 +155,7 @@ bool OwnedStore::turn(Time now, Mood mood) {
   if (removal_.take_refused() || now >= next_brake_check_) check_brake(now);
   progress |= start_uploads();
   progress |= fetch(now);
-  // Of a paused store only a probe may ask anything.
-  const bool may_ask = !health_.is_paused() || (reconciliation_.waits_to_ask(now) &&
-                                                health_.allowance(now, taken_.size() + requests_.under_way(), 1) > 0);
-  progress |= reconciliation_.turn(context_.database, now, may_ask ? requests_for_run() : 0);
-  progress |= confirmed_.turn(context_.database, now, !health_.is_paused());
-  progress |= quarantine_.turn(context_.database, now, !health_.is_paused() && !ownership_.is_suspect(),
-                               found_out && ownership_.may_delete(now));
-  progress |= strays_.turn(context_.database, now, !health_.is_paused() && !ownership_.is_suspect(),
-                           found_out && ownership_.may_delete(now));
+  progress |= upkeep_.turn(context_.database, now, leave_for_upkeep(now, found_out));
   may_scrub_ = has_nothing_else_to_do(mood);
   std::size_t looks = Scrub::requests_max;
   if (health_.is_paused())
@@ -187,25 +173,27 @@ bool OwnedStore::turn(Time now, Mood mood) {
   return progress;
 }
 
+StoreUpkeep::Leave OwnedStore::leave_for_upkeep(Time now, bool found_out) {
+  StoreUpkeep::Leave leave;
+  leave.may_ask = !health_.is_paused();
+  leave.may_copy = leave.may_ask && !ownership_.is_suspect();
+  leave.may_delete = found_out && ownership_.may_delete(now);
+  // Of a paused store only a probe may ask anything.
+  const bool may_probe = health_.is_paused() && upkeep_.waits_to_ask(now) &&
+                         health_.allowance(now, taken_.size() + requests_.under_way(), 1) > 0;
+  if (leave.may_ask || may_probe) leave.run_requests = requests_for_run();
+  return leave;
+}
+
 // A run takes half of what the store bears, and leaves most of that to objects that wait. A probe is one request.
 std::size_t OwnedStore::requests_for_run() const {
   if (health_.is_paused()) return 1;
   return std::max<std::size_t>(1, requests_.at_once() / (taken_.empty() ? 2 : 8));
 }
 
-bool OwnedStore::look_for_run(Time now) {
-  const bool run = reconciliation_.look_for_run(now);
-  const bool confirmed = confirmed_.look_for_one(now);
-  const bool stray = strays_.look_for_one(now);
-  return quarantine_.look_for_step(now) || confirmed || stray || run;
-}
-
 std::optional<OwnedStore::Time> OwnedStore::next_turn() const {
   const auto work = next_work();
-  auto run = reconciliation_.next_turn();
-  if (const auto confirmed = confirmed_.next_turn()) run = run ? std::min(*run, *confirmed) : *confirmed;
-  if (const auto step = quarantine_.next_turn()) run = run ? std::min(*run, *step) : *step;
-  if (const auto stray = strays_.next_turn()) run = run ? std::min(*run, *stray) : *stray;
+  auto run = upkeep_.next_turn();
   if (const auto scrub = may_scrub_ ? scrub_.next_turn() : std::nullopt) run = run ? std::min(*run, *scrub) : *scrub;
   if (!run) return work;
   // While the probe of somebody else is under way there is nothing to do but wait for it.
@@ -335,10 +323,7 @@ void OwnedStore::fetch_now() {
 }
 
 void OwnedStore::keep_fetching() {
-  reconciliation_.keep_looking(steady_clock::now());
-  confirmed_.keep_looking(steady_clock::now());
-  quarantine_.keep_looking(steady_clock::now());
-  strays_.keep_looking(steady_clock::now());
+  upkeep_.keep_looking(steady_clock::now());
   if (next_fetch_ == Time::max()) next_fetch_ = last_fetch_ + idle_fetch_interval;
 }
 

@@ -11,7 +11,6 @@
 
 #include "blame.hpp"
 #include "config.hpp"
-#include "confirmed_deletion.hpp"
 #include "core/store_options.hpp"
 #include "database.hpp"
 #include "errand.hpp"
@@ -20,13 +19,11 @@
 #include "metrics.hpp"
 #include "ownership.hpp"
 #include "pending_uploads.hpp"
-#include "quarantine.hpp"
-#include "reconciliation.hpp"
 #include "remove.hpp"
 #include "scrub.hpp"
 #include "store_health.hpp"
 #include "store_requests.hpp"
-#include "stray_removal.hpp"
+#include "store_upkeep.hpp"
 #include "transport.hpp"
 
 namespace objectlink {
@@ -72,14 +69,13 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   void keep_fetching();
   // A run of reconcile_storage(), or the object of a finding that is to be deleted, waits for one of the stores. False: this
   // one has just looked for its own.
-  bool look_for_run(Time now);
+  bool look_for_upkeep(Time now) { return upkeep_.look(now); }
 
   // Nothing handed to the store any more, and nothing to settle.
   bool is_quiet() const { return results_.empty() && requests_.under_way() == 0; }
   // Nothing fetched either, and ready to fetch: what is due is all in the database.
   bool is_idle(Time now) const {
-    return taken_.empty() && is_quiet() && !reconciliation_.is_active() && !confirmed_.is_active() &&
-           !quarantine_.is_active() && !strays_.is_active() && !health_.is_paused() && !ownership_.is_fenced() &&
+    return taken_.empty() && is_quiet() && !upkeep_.is_active() && !health_.is_paused() && !ownership_.is_fenced() &&
            now >= usable_at_;
   }
   // What is due cannot be done now: paused, fenced, or not to be claimed.
@@ -111,15 +107,14 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   bool may_repeat() const override { return !health_.is_paused() && !retired_; }
 
   std::optional<Time> next_work() const;
-  bool wants_to_delete() const {
-    return removal_.waiting() > 0 || quarantine_.waits_to_delete() || strays_.waits_to_delete();
-  }
+  bool wants_to_delete() const { return removal_.waiting() > 0 || upkeep_.waits_to_delete(); }
   bool settle_results(Time now);
   bool fetch(Time now);
   Time next_fetch_after(Time fetched_at) const;
   void dispatch(Work work);
   bool start_uploads();
   bool find_out(Time now);
+  StoreUpkeep::Leave leave_for_upkeep(Time now, bool found_out);
   std::size_t requests_for_run() const;
   void look_after(Time now);
   bool has_nothing_else_to_do(Mood mood) const;
@@ -148,10 +143,7 @@ class OwnedStore final : private Errand, private StoreRequests::Owner {
   Removal removal_;
   KnownStore known_;
   Ownership ownership_;
-  Reconciliation reconciliation_;
-  ConfirmedDeletion confirmed_;
-  Quarantine quarantine_;
-  StrayRemoval strays_;
+  StoreUpkeep upkeep_;
   Scrub scrub_;
   bool may_scrub_ = false;       // as the last turn found it
   bool fence_followed_ = false;  // what is fenced has been given back

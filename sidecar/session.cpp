@@ -168,7 +168,7 @@ std::optional<milliseconds> Session::look(Time now) {
   if (rows.text(0, 2) != settings_) next_refresh_ = now;
   if (rows.boolean(0, 3)) {
     bool looks = false;
-    for (auto& [id, store] : stores_) looks |= store->look_for_run(now);
+    for (auto& [id, store] : stores_) looks |= store->look_for_upkeep(now);
     if (looks) return milliseconds{0};
   }
   if (drainer_ && rows.boolean(0, 0)) {
