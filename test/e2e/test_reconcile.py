@@ -126,6 +126,19 @@ def test_an_upload_before_its_row_is_no_orphan_while_the_transaction_is_open(sto
     assert findings(pg) == {} and pg.state("early") == "stored"
 
 
+def test_a_daemon_that_starts_checks_nothing(stored, proxy, daemon):
+    """However many objects there are: it looks at what is due, and at the marker of its place."""
+    daemon.stop()
+    proxy.forget()
+    daemon.start()
+    stored.put(["new"])
+    stored.sync()
+    asked = proxy.operations(own=None)
+    assert any(operation.key == "new" for operation in asked)
+    assert {operation.key for operation in asked if not operation.own} - {""} == {"new"}
+    assert not [operation.query for operation in asked if "list-type=2" in operation.query and not operation.own]
+
+
 # Interrupted, and with a listing that cannot be believed
 
 def listings(proxy):

@@ -70,6 +70,34 @@ def test_the_recipes_are_those_that_are_tested():
     assert set(recipes()) == {"objectlink report", "objectlink repair", "objectlink cleanup"}
 
 
+def test_a_cleanup_does_nothing_where_nothing_is_found_or_what_was_found_is_old(operator, docs):
+    """Its body as it stands in the document, without waiting for pg_cron. What runs would have found is written down."""
+    pg = docs
+    body = re.search(r"\$job\$\n(.*?)\$job\$", recipes()["objectlink cleanup"], re.S).group(1)
+
+    def decided():
+        with operator.cursor() as cursor:
+            cursor.execute(body)
+        return [row.key for row in pg.run("SELECT key FROM objectlink.finding WHERE delete_at IS NOT NULL ORDER BY key")]
+
+    def finding(key, status):
+        pg.run("INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)"
+               " SELECT id, %s, 'orphan', %s, 1, 1, '{\"etag\": \"e\"}' FROM objectlink.store WHERE name = 'docs'", key, status)
+
+    assert decided() == [], "nobody has compared"
+    run = pg.value("SELECT objectlink.reconcile_storage('docs')")
+    pg.run("UPDATE objectlink.run SET state = 'done', started_at = now(), ended_at = now(), found = '{}' WHERE id = %s", run)
+    assert decided() == [], "nothing is found"
+    finding("tmp/once", "suspected")
+    assert decided() == [], "seen once"
+    finding("tmp/twice", "open")
+    finding("elsewhere", "open")
+    pg.run("UPDATE objectlink.run SET ended_at = now() - interval '4 hours'")
+    assert decided() == [], "too long ago"
+    pg.run("UPDATE objectlink.run SET ended_at = now()")
+    assert decided() == ["tmp/twice"]
+
+
 @pytest.mark.limit(400)
 def test_report_repair_and_cleanup_when_something_is_found(operator, docs, bucket, daemon):
     pg = docs
