@@ -62,15 +62,17 @@ DELETE FROM objectlink.deleted_row;
 CREATE ROLE objectlink_test_forger;
 SELECT objectlink.grant_admin('objectlink_test_forger');
 CREATE TABLE paper (file objectlink.storage_ref, other objectlink.storage_ref, path text);
-CREATE TABLE hanger (document int);
-CREATE TABLE quiet (file objectlink.storage_ref);
+CREATE TABLE hanger (document int PRIMARY KEY, file objectlink.storage_ref);
+CREATE TABLE hung (hanger int REFERENCES hanger, file objectlink.storage_ref);
+CREATE TABLE quiet (file objectlink.storage_ref, status text);
 SELECT objectlink.attach('paper', 'file', on_delete_failure => 'restore_row') AS paper,
-       objectlink.attach('paper', 'path', store => 'docs', on_delete_failure => 'restore_row') AS path, objectlink.attach('quiet', 'file') AS quiet \gset
+       objectlink.attach('paper', 'path', store => 'docs', on_delete_failure => 'restore_row') AS path, objectlink.attach('quiet', 'file', status_column => 'status') AS quiet,
+       objectlink.attach('hanger', 'file', on_delete_failure => 'restore_row', related => '{hung}') AS hanger \gset
 SELECT id AS document FROM objectlink.attachments WHERE relation = 'document'::regclass \gset
 CREATE TABLE mine (file objectlink.storage_ref, path text, deleted_at timestamptz);
 GRANT USAGE ON SCHEMA daemon, public TO objectlink_test_forger; GRANT SELECT ON objectlink.deleted_row TO objectlink_test_forger;
 ALTER TABLE mine OWNER TO objectlink_test_forger;
-INSERT INTO mine VALUES ('s3://docs/a', 'a'); INSERT INTO paper VALUES ('s3://docs/a', 's3://docs/b', 'c'); INSERT INTO hanger VALUES (1); INSERT INTO quiet VALUES ('s3://docs/a');
+INSERT INTO mine VALUES ('s3://docs/a', 'a'); INSERT INTO paper VALUES ('s3://docs/a', 's3://docs/b', 'c'); INSERT INTO hung VALUES (NULL, 's3://docs/a'); INSERT INTO quiet VALUES ('s3://docs/a');
 CREATE PROCEDURE daemon.forge(p_table regclass, VARIADIC p_arguments text[]) LANGUAGE plpgsql AS $$
 DECLARE
   v_refusal text;
@@ -97,7 +99,9 @@ CALL daemon.forge('mine', :'document', '', '', 'deleted_at');
 RESET SESSION AUTHORIZATION;
 CALL daemon.forge('paper', :'paper', 'other');
 CALL daemon.forge('paper', :'path', 'path', 'elsewhere');
-CALL daemon.forge('hanger', :'document');
+CALL daemon.forge('hung', :'document');
+CALL daemon.forge('mine', :'hanger');
+CALL daemon.forge('hung', :'hanger', 'file');
 CALL daemon.forge('mine', '2147483647', 'file');
 CALL daemon.forge('quiet', :'quiet', 'file');
 -- a transaction that does not see the attachment yet has to be tried again
@@ -113,7 +117,7 @@ SELECT daemon.refused('DELETE FROM mine');
 SET client_min_messages = warning;
 DROP DOMAIN said, paired CASCADE;
 DROP TYPE pair CASCADE;
-DROP TABLE document, before, paper, hanger, quiet, mine, place;
+DROP TABLE document, before, paper, hung, hanger, quiet, mine, place;
 DROP DOMAIN document_key;
 DROP TYPE mood, odds;
 DROP SCHEMA aside CASCADE;

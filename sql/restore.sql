@@ -182,6 +182,58 @@ SELECT * FROM child; SELECT * FROM ONLY parent;
 DROP TABLE part, part_1, parent, child;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
+-- Two attached tables share an object, and a related table: each brings back its own, and nothing twice. One has no primary key, so no event
+-- names its rows; of many the first hundred are named
+CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, note text);
+CREATE TABLE sheet (n int UNIQUE, file objectlink.storage_ref);
+CREATE TABLE chunk (id int PRIMARY KEY, document int REFERENCES document ON DELETE CASCADE, sheet int REFERENCES sheet (n) ON DELETE CASCADE);
+CREATE TABLE word (document int REFERENCES document ON DELETE CASCADE);
+SELECT objectlink.attach('document', 'file', on_delete_failure => 'restore_row', related => '{chunk,word}') > 0,
+       objectlink.attach('sheet', 'file', on_delete_failure => 'restore_row', related => '{chunk}') > 0, daemon.walk();
+INSERT INTO document SELECT n, 's3://docs/a' FROM generate_series(1, 101) n;
+INSERT INTO document VALUES (200, 's3://docs/b');
+INSERT INTO sheet VALUES (1, 's3://docs/a');
+INSERT INTO chunk VALUES (1, 101, NULL), (2, NULL, 1), (3, 200, NULL);
+SELECT daemon.store('a', 'b');
+BEGIN; DELETE FROM document; DELETE FROM sheet; COMMIT;
+-- in the way of both
+INSERT INTO document VALUES (1); INSERT INTO sheet VALUES (1);
+-- a table of which nothing is kept has to be related no more; a column that was dropped counts only if the row had a value
+ALTER TABLE word DROP CONSTRAINT word_document_fkey; ALTER TABLE document DROP note;
+SELECT daemon.apply(), daemon.give_up('a'), daemon.work_on_rows();
+SELECT cause, detail ->> 'relation' AS relation, detail -> 'count' AS count, jsonb_array_length(detail -> 'rows') AS named, detail -> 'rows' -> 0 AS first FROM objectlink.event WHERE cause LIKE 'rows%' ORDER BY 2;
+DELETE FROM document; DELETE FROM sheet; DELETE FROM objectlink.event;
+UPDATE objectlink.row_work SET due_at = now();
+SELECT daemon.work_on_rows();
+:work
+SELECT detail ->> 'relation' AS relation, jsonb_array_length(detail -> 'rows') AS named, detail -> 'counts' AS counts, detail -> 'left' AS left FROM objectlink.event WHERE cause = 'rows restored' ORDER BY 1;
+SELECT count(*) FROM document; SELECT count(*) FROM sheet; SELECT * FROM chunk ORDER BY id;
+-- the row of the other object, and what hangs on it, are still kept; with the last goes what hung on it
+SELECT relation, ref FROM objectlink.deleted_row ORDER BY id;
+SELECT daemon.apply() > 0;
+SELECT objectlink.forget_deleted(daemon.store_id('docs'), '{nothing,b}');
+SELECT count(*) FROM objectlink.deleted_row;
+-- work on rows that goes on while the deletion is given up takes the restoring off nobody's list; what had failed is tried at once
+DELETE FROM document WHERE id = 1;
+INSERT INTO objectlink.row_work (store_id, key, attachment_id, attempts, failed_at, due_at, compensation, error_code, last_error, alone)
+  SELECT daemon.store_id('docs'), 'a', a.id, 5, now(), 'infinity', 'delete_row', '23503', 'no', true FROM objectlink.attachments a WHERE a.relation IN ('document'::regclass, 'sheet'::regclass);
+DELETE FROM document; DELETE FROM chunk; DELETE FROM sheet;
+SELECT daemon.apply() > 0;
+CREATE TABLE seen AS SELECT w FROM objectlink.row_work w;
+SELECT daemon.give_up('a');
+SELECT objectlink.end_row_work(ARRAY(SELECT w FROM seen));
+SELECT a.relation, w.restore, w.attempts, w.alone, w.due_at <= clock_timestamp() AS due, w.failed_at, w.compensation, w.error_code, w.last_error FROM objectlink.row_work w JOIN objectlink.attachments a ON a.id = w.attachment_id ORDER BY 1;
+-- detached it restores nothing
+SELECT objectlink.detach('sheet', 'file');
+UPDATE objectlink.row_work SET due_at = now();
+DELETE FROM objectlink.row_work w USING objectlink.attachments a WHERE a.id = w.attachment_id AND a.relation = 'document'::regclass;
+SELECT daemon.work_on_rows();
+:work
+SELECT count(*) FROM sheet;
+SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'a')$$);
+DROP TABLE document, sheet, chunk, word, seen;
+TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
+
 -- Rights: whoever deletes keeps the rows without a right on anything of objectlink; what is kept nobody reads, and casts to json
 -- that types have are not run; what is restored is written as the owner; by hand only by the owner
 SET client_min_messages = warning;

@@ -112,7 +112,10 @@ ALTER TABLE word ADD FOREIGN KEY (document, n) REFERENCES chunk ON DELETE CASCAD
 :rows
 -- a mark that somebody has taken away already is no hindrance; one that he has set before stays
 UPDATE chunk SET deleted_at = NULL WHERE document = 1 AND n = 2;
+CREATE FUNCTION needless() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.deleted_at IS NULL THEN RAISE EXCEPTION 'it is not marked'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER needless BEFORE UPDATE ON chunk FOR EACH ROW EXECUTE FUNCTION needless();
 SELECT objectlink.restore_rows('docs', 'a');
+DROP TRIGGER needless ON chunk;
 :rows
 :events
 SELECT daemon.apply();
@@ -171,6 +174,20 @@ ALTER TABLE document RENAME removed_at TO deleted_at;
 SELECT daemon.give_up('a');
 SELECT deleted_at FROM document WHERE id = 1;
 :work
+SELECT daemon.apply();
+-- a column that was dropped cannot be taken back, nor one of its name that is another one
+BEGIN;
+UPDATE document SET deleted_at = now() WHERE id = 1;
+UPDATE chunk SET dropped_on = current_date WHERE document = 1;
+COMMIT;
+SET client_min_messages = warning;
+ALTER TABLE chunk DROP dropped_on CASCADE;
+RESET client_min_messages;
+SELECT daemon.give_up('a');
+:work
+ALTER TABLE chunk ADD dropped_on text DEFAULT 'now';
+SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'a')$$);
+SELECT dropped_on FROM chunk WHERE document = 1;
 DROP TABLE document, chunk, word;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
@@ -207,6 +224,19 @@ SELECT tableoid::regclass, id, gone FROM parent ORDER BY 1;
 :work
 :events
 
+-- A column that takes no NULL and was called otherwise is false again; a link in a text column that has changed is in the way
+UPDATE part SET path = 'p2' WHERE n = 2;
+SELECT daemon.apply();
+UPDATE part SET gone = true WHERE n = 1;
+ALTER TABLE part RENAME gone TO away;
+UPDATE part SET path = 'q' WHERE n = 1;
+SELECT daemon.give_up('p');
+SELECT n, path, away FROM part ORDER BY n;
+:work
+UPDATE part SET path = 'p' WHERE n = 1;
+SELECT objectlink.restore_rows('docs', 'p');
+SELECT n, path, away FROM part ORDER BY n;
+
 -- An admin who owns the tables, and nothing else, asks for it and uses it
 CREATE TABLE paper (id int PRIMARY KEY, file objectlink.storage_ref, gone boolean);
 CREATE TABLE sheet (id int PRIMARY KEY, paper int REFERENCES paper, gone boolean);
@@ -231,7 +261,7 @@ ALTER TABLE paper DROP gone CASCADE;
 RESET SESSION AUTHORIZATION;
 
 DROP TABLE part, hangs, parent, child, paper, sheet;
-DROP FUNCTION leave, sign_it;
+DROP FUNCTION leave, needless, sign_it;
 DROP OWNED BY objectlink_test_owner;
 DROP ROLE objectlink_test_owner;
 CALL daemon.finish();

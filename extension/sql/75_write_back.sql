@@ -210,9 +210,8 @@ BEGIN
     BEGIN
       v_failed := NULL;
       IF v_at.id IS NOT NULL AND v_first.restore AND objectlink.awaits_its_rows(v_first.store_id, v_first.key) THEN
-        PERFORM objectlink.restore_deleted(v_at, v_first.store_id, v_first.key, false);
+        PERFORM objectlink.restore_all(v_first.store_id, v_first.key, false);
         PERFORM objectlink.notify_consumers();
-        PERFORM objectlink.end_row_work(v_work);
         done := done + 1;
       ELSIF v_at.id IS NULL OR v_state IS NULL OR NOT v_state = ANY (objectlink.shown_states()) THEN
         PERFORM objectlink.end_row_work(v_work);

@@ -261,6 +261,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.restore_deleted(objectlink.attachment, int, text, boolean) IS 'restores the rows that linked an object and those that hung on them; how many';
 
+-- Of all attachments whose rows the transaction took away, at once: the first of them links the object, and whoever came after that would find
+-- that somebody has decided about it.
+CREATE FUNCTION objectlink.restore_all(p_store int, p_key text, p_without_dropped boolean) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  v_at objectlink.attachment;
+  v_restored bigint := 0;
+BEGIN
+  FOR v_at IN SELECT a.* FROM objectlink.attachment a WHERE a.id IN (SELECT d.attachment_id FROM objectlink.last_deleted(p_store, p_key) d) ORDER BY a.id LOOP
+    v_restored := v_restored + objectlink.restore_deleted(v_at, p_store, p_key, p_without_dropped);
+  END LOOP;
+  DELETE FROM objectlink.row_work w WHERE w.store_id = p_store AND w.key = p_key AND w.restore;
+  RETURN v_restored;
+END $$;
+COMMENT ON FUNCTION objectlink.restore_all(int, text, boolean) IS 'restores the rows of an object whose deletion was given up, of all attachments; how many';
+
 -- May the rows of this object be restored: it is given up, and nobody has decided otherwise meanwhile.
 CREATE FUNCTION objectlink.awaits_its_rows(p_store int, p_key text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
@@ -281,9 +297,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 #variable_conflict use_variable
 DECLARE
   v_store int := (SELECT s.id FROM objectlink.store s WHERE s.name = store);
-  v_at objectlink.attachment;
   v_relation regclass;
-  v_restored bigint := 0;
 BEGIN
   IF NOT EXISTS (SELECT FROM objectlink.last_deleted(v_store, key)) THEN
     RAISE EXCEPTION 'no deleted rows are kept of object "%" in store "%"', key, store USING ERRCODE = 'undefined_object',
@@ -293,17 +307,17 @@ BEGIN
       DETAIL = format('It is %s.', coalesce((SELECT o.state || CASE WHEN o.due_at IS NULL THEN '' ELSE ', and due' END
                                              FROM objectlink.object o WHERE o.store_id = v_store AND o.key = key), 'not known'));
   END IF;
-  SET CONSTRAINTS ALL IMMEDIATE;
-  FOR v_at IN SELECT a.* FROM objectlink.attachment a WHERE a.id IN (SELECT d.attachment_id FROM objectlink.last_deleted(v_store, key) d) ORDER BY a.id LOOP
-    FOR v_relation IN SELECT v_at.relation UNION ALL SELECT r.relation FROM objectlink.related_table r WHERE r.attachment_id = v_at.id LOOP
-      IF pg_has_role(session_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = v_relation), 'MEMBER') IS NOT TRUE THEN
-        RAISE EXCEPTION 'must be owner of table %', v_relation USING ERRCODE = 'insufficient_privilege';
-      END IF;
-    END LOOP;
-    v_restored := v_restored + objectlink.restore_deleted(v_at, v_store, key, without_dropped);
-    DELETE FROM objectlink.row_work w WHERE w.store_id = v_store AND w.key = key AND w.attachment_id = v_at.id AND w.restore;
+  FOR v_relation IN
+    WITH involved AS (SELECT DISTINCT d.attachment_id AS id FROM objectlink.last_deleted(v_store, key) d)
+    SELECT a.relation FROM involved i JOIN objectlink.attachment a ON a.id = i.id
+    UNION SELECT r.relation FROM involved i JOIN objectlink.related_table r ON r.attachment_id = i.id ORDER BY 1
+  LOOP
+    IF pg_has_role(session_user, (SELECT c.relowner FROM pg_class c WHERE c.oid = v_relation), 'MEMBER') IS NOT TRUE THEN
+      RAISE EXCEPTION 'must be owner of table %', v_relation USING ERRCODE = 'insufficient_privilege';
+    END IF;
   END LOOP;
-  RETURN v_restored;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  RETURN objectlink.restore_all(v_store, key, without_dropped);
 END $$;
 COMMENT ON FUNCTION objectlink.restore_rows(name, text, boolean) IS 'restores the rows of an object whose deletion was given up, by hand; says how many, or what is in the way';
 

@@ -48,7 +48,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'deletions_to_confirm_max', 'refused_looks_max', 'refused_look_pause', 'note_refused_look', 'is_own_row', 'finding_kinds', 'last_comparison', 'survived_erasure',
       'quarantine_bytes_max', 'quarantine_attempts_max', 'quarantine_steps_max', 'quarantine_finding', 'can_be_quarantined', 'note_quarantine',
       'end_quarantine', 'follow_original', 'release_waits', 'settle_copying', 'settle_releasing', 'settle_ending',
-      'keep_row_trigger', 'keep_row', 'rows_to_restore', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted',
+      'keep_row_trigger', 'keep_row', 'rows_to_restore', 'unmark_kept', 'deletion_failed_for_good', 'last_deleted', 'kept_in', 'insert_kept', 'restore_deleted', 'restore_all',
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'first_samples', 'inventory_page', 'holds_references',
       'scrub_batch_max', 'scrub_rows_max', 'scrub_batch_bytes', 'scrub_reads',
