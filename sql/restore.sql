@@ -213,6 +213,36 @@ SELECT relation, ref FROM objectlink.deleted_row ORDER BY id;
 SELECT daemon.apply() > 0;
 SELECT objectlink.forget_deleted(daemon.store_id('docs'), '{nothing,b}');
 SELECT count(*) FROM objectlink.deleted_row;
+-- decided otherwise, and no state to be shown: linked anew, not applied yet or applied; handed over anew
+INSERT INTO sheet VALUES (3, 's3://docs/c');
+SELECT daemon.store('c');
+DELETE FROM sheet WHERE n = 3;
+SELECT daemon.apply(), daemon.give_up('c');
+INSERT INTO sheet VALUES (4, 's3://docs/c');
+SELECT daemon.work_on_rows();
+:work
+SELECT n FROM sheet WHERE n > 2;
+SELECT daemon.apply() > 0;
+DELETE FROM sheet WHERE n = 4;
+SELECT daemon.apply(), daemon.give_up('c');
+INSERT INTO sheet VALUES (5, 's3://docs/c');
+SELECT daemon.apply(), daemon.work_on_rows();
+:work
+SELECT n FROM sheet WHERE n > 2;
+SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'c')$$);
+DELETE FROM sheet WHERE n = 5;
+SELECT daemon.apply(), daemon.give_up('c');
+SELECT objectlink.append_outbox('P', 's3://docs/c', NULL);
+SELECT daemon.work_on_rows();
+:work
+SELECT n FROM sheet WHERE n > 2;
+DELETE FROM objectlink.outbox WHERE op = 'P';
+-- what a trigger defers runs at once, as the owner, by hand as well
+CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it objects'; END $$;
+CREATE CONSTRAINT TRIGGER object AFTER INSERT ON sheet DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION object();
+SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'c')$$);
+DROP TRIGGER object ON sheet;
+DROP FUNCTION object;
 -- work on rows that goes on while the deletion is given up takes the restoring off nobody's list; what had failed is tried at once
 DELETE FROM document WHERE id = 1;
 INSERT INTO objectlink.row_work (store_id, key, attachment_id, attempts, failed_at, due_at, compensation, error_code, last_error, alone)
@@ -246,7 +276,8 @@ CREATE TYPE odd AS (x int);
 CREATE FUNCTION odd_json(odd) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RETURN json_build_object('x', ($1).x + CASE current_user WHEN 'objectlink_test_user' THEN 0 ELSE 100 END); END $$;
 CREATE CAST (odd AS json) WITH FUNCTION odd_json(odd);
 CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, odd odd);
-SELECT objectlink.attach('document', 'file', on_delete_failure => 'restore_row') > 0, daemon.walk();
+CREATE TABLE chunk (document int REFERENCES document);
+SELECT objectlink.attach('document', 'file', on_delete_failure => 'restore_row', related => '{chunk}') > 0, daemon.walk();
 CREATE FUNCTION who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.id := CASE current_user WHEN 'objectlink_test_owner' THEN NEW.id ELSE -1 END; RETURN NEW; END $$;
 INSERT INTO document VALUES (1, 's3://docs/d', ROW(5));
 CREATE TRIGGER who BEFORE INSERT ON document FOR EACH ROW EXECUTE FUNCTION who();
@@ -270,6 +301,11 @@ SET SESSION AUTHORIZATION objectlink_test_user;
 SELECT key, operation, rows_kept FROM objectlink.dead_letters;
 SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'd')$$);
 RESET SESSION AUTHORIZATION;
+ALTER TABLE document OWNER TO objectlink_test_user;
+SET SESSION AUTHORIZATION objectlink_test_user;
+SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'd')$$);
+RESET SESSION AUTHORIZATION;
+ALTER TABLE document OWNER TO objectlink_test_owner;
 SELECT daemon.give_up('d'), daemon.work_on_rows();
 SELECT * FROM document;
 -- An owner who may no longer use the store cannot link: the rows wait
@@ -279,7 +315,7 @@ SELECT daemon.apply(), daemon.give_up('d'), daemon.work_on_rows();
 :work
 
 SET client_min_messages = warning;
-DROP TABLE document;
+DROP TABLE document, chunk;
 DROP TYPE odd CASCADE;
 DROP FUNCTION keep_out, who;
 DROP OWNED BY objectlink_test_owner, objectlink_test_user;

@@ -188,6 +188,8 @@ SELECT daemon.give_up('a');
 ALTER TABLE chunk ADD dropped_on text DEFAULT 'now';
 SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'a')$$);
 SELECT dropped_on FROM chunk WHERE document = 1;
+SELECT objectlink.alter_attachment('document', 'file', max_attempts => 5) > 0;
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'chunk'::regclass AND tgname LIKE 'objectlink\_keep\_mark%';
 DROP TABLE document, chunk, word;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
@@ -225,7 +227,9 @@ SELECT tableoid::regclass, id, gone FROM parent ORDER BY 1;
 :events
 
 -- A column that takes no NULL and was called otherwise is false again; a link in a text column that has changed is in the way
-UPDATE part SET path = 'p2' WHERE n = 2;
+UPDATE part SET path = 'p2', gone = true WHERE n = 2;
+SELECT count(*) FROM objectlink.deleted_row;
+UPDATE part SET gone = false WHERE n = 2;
 SELECT daemon.apply();
 UPDATE part SET gone = true WHERE n = 1;
 ALTER TABLE part RENAME gone TO away;
