@@ -45,6 +45,7 @@ SELECT daemon.refused($$SELECT objectlink.cleanup('docs', at_most => 0)$$);
 SELECT daemon.refused($$SELECT objectlink.cleanup(at_most_share => 0)$$);
 SELECT daemon.refused($$SELECT objectlink.cleanup('docs', reason => repeat('x', 201))$$);
 SELECT daemon.refused($$SELECT objectlink.cleanup('docs', at_most => 4, dry_run => false)$$);
+SELECT kind, acted, note FROM objectlink.cleanup('docs', at_most => 4) WHERE note LIKE '%too many%';
 SELECT count(*) FROM objectlink.finding WHERE delete_at IS NOT NULL;
 -- Of a kind, below a prefix, orphans left alone
 :cleanup('docs', kinds => '{orphan}', prefix => 'o1');
@@ -58,6 +59,7 @@ SELECT key, kind, reason FROM objectlink.finding WHERE delete_at IS NOT NULL ORD
 -- A tenth of a store is too much
 SELECT count(*) FROM generate_series(1, 100) n CROSS JOIN LATERAL daemon.found(n::text, 'orphan');
 SELECT daemon.refused($$SELECT objectlink.cleanup('docs', dry_run => false)$$);
+SELECT kind, open, acted, note FROM objectlink.cleanup('docs', kinds => '{orphan}');
 SELECT acted FROM objectlink.cleanup('docs', kinds => '{orphan}', dry_run => false, at_most_share => 100);
 -- Old findings: not acted on, unless that is meant; a store that is named says so at once
 UPDATE objectlink.run SET ended_at = now() - interval '25 hours' WHERE store_id = daemon.store_id('docs');

@@ -18,13 +18,26 @@ SELECT sum(daemon.settle(key, 'stored', jsonb_build_object('size', 1, 'etag', fo
 -- Begun so long ago, and with a page so long ago
 CREATE FUNCTION daemon.older(p_begun_s int, p_progress_s int) RETURNS void LANGUAGE sql AS $$
   UPDATE objectlink.run SET started_at = now() - interval '10 hours', begun_at = now() - p_begun_s * interval '1 s', progress_at = now() - p_progress_s * interval '1 s' WHERE state IN ('running', 'paused') $$;
--- Of the first one nobody knows how many keys there are
+-- Of the first one nobody knows how many keys there are, unless the registry was analyzed by chance
 SELECT objectlink.reconcile_storage('docs') AS run \gset
 :progress
 SELECT daemon.page('{a,b,c}', 'c') ->> 'state';
-SELECT expected, share_done, expected_end FROM objectlink.reconcile_progress;
+SELECT coalesce(expected, 6) AS unless_analyzed, coalesce(share_done, 0.5) FROM objectlink.reconcile_progress;
 SELECT daemon.page('{d,e,f}') ->> 'state';
 SELECT count(*) FROM objectlink.reconcile_progress;
+-- By what ANALYZE has seen; not of a part of it
+CREATE TEMP TABLE run AS SELECT * FROM objectlink.run;
+TRUNCATE objectlink.run;
+ANALYZE objectlink.object;
+SELECT objectlink.reconcile_storage('docs') AS run \gset
+SELECT daemon.page('{a,b,c}', 'c') ->> 'state';
+SELECT expected, share_done, expected_end > now() AS later FROM objectlink.reconcile_progress;
+SELECT objectlink.cancel_run(:run);
+SELECT objectlink.reconcile_storage('docs', prefix => 'a') AS run \gset
+SELECT daemon.page('{a}') ->> 'state';
+SELECT estimated FROM objectlink.run WHERE id = :run;
+TRUNCATE objectlink.run;
+INSERT INTO objectlink.run OVERRIDING SYSTEM VALUE SELECT * FROM run;
 -- Half of it in 100 s: so it takes as long again. As long as nothing more comes it gets slower
 SELECT objectlink.reconcile_storage('docs') AS run \gset
 SELECT daemon.page('{a,b,c}', 'c') ->> 'state';
@@ -60,6 +73,19 @@ CALL objectlink.wait_for_run(:run);
 SELECT * FROM objectlink.problems;
 SELECT objectlink.cancel_run(:run);
 SET client_min_messages = error;
+-- Its place is another one: it waits, and says for what. What is paused in a store without server is nobody's problem
+SELECT objectlink.reconcile_storage('docs') AS run \gset
+SELECT objectlink.marker_state(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) IS NOT NULL;
+UPDATE objectlink.marker SET fence = 'altered', fenced_at = now();
+SELECT phase FROM objectlink.reconcile_progress;
+UPDATE objectlink.marker SET fence = NULL, fenced_at = NULL;
+SELECT objectlink.cancel_run(:run);
+CREATE SERVER brief FOREIGN DATA WRAPPER objectlink OPTIONS (endpoint 'http://127.0.0.1:1', bucket 'brief');
+SELECT objectlink.store_id('brief') > 0;
+UPDATE objectlink.store SET status = 'paused' WHERE name = 'brief';
+SELECT store, what FROM objectlink.problems;
+DROP SERVER brief;
+SELECT store, what FROM objectlink.problems;
 -- What nobody does: runs, and what was decided about findings
 INSERT INTO objectlink.finding (store_id, key, kind, status, item, run_id, first_run_id, evidence)
   SELECT daemon.store_id('docs'), k, v, s, i, 1, 1, '{"etag": "e", "size": 1}' FROM (VALUES ('o', 'orphan', 'open', ''), ('x', 'stale_upload', 'open', 'u'), ('y', 'stray_version', 'open', 'v'),

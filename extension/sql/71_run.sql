@@ -29,6 +29,7 @@ CREATE TABLE objectlink.run (
   sample        numeric CHECK (sample > 0 AND sample < 100),
   begun_at      timestamptz,
   compared_before bigint NOT NULL DEFAULT 0,
+  estimated     bigint,
   out_of_time   boolean NOT NULL DEFAULT false,
   repair_limit  int NOT NULL DEFAULT 1000 CHECK (repair_limit >= 0),
   repair_limit_share int NOT NULL DEFAULT 10 CHECK (repair_limit_share BETWEEN 1 AND 100),
@@ -62,6 +63,7 @@ COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by on
 COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';
 COMMENT ON COLUMN objectlink.run.time_budget IS 'it is paused after so long, counted from begun_at: when it was begun, or let go on';
 COMMENT ON COLUMN objectlink.run.compared_before IS 'what it had compared by begun_at: only what came since then tells how fast it is';
+COMMENT ON COLUMN objectlink.run.estimated IS 'about how many objects its store had in the registry when it was begun; NULL: not known, or it compares only a part';
 COMMENT ON COLUMN objectlink.run.sample IS 'percent of the ranges of keys that are compared, drawn by lot; NULL: all of them';
 COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
 COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
@@ -279,6 +281,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.end_run(bigint, text, text, text, text) IS 'ends a run, with what it found; the event tells the same';
 
+-- Without counting: for how long its first run may take, no more. What ANALYZE has not seen yet is not known.
+CREATE FUNCTION objectlink.estimated_objects(p_store int) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT nullif(round(c.reltuples * v.share), 0)::bigint
+  FROM pg_class c JOIN pg_stats s ON s.schemaname = 'objectlink' AND s.tablename = 'object' AND s.attname = 'store_id'
+  CROSS JOIN LATERAL unnest(s.most_common_vals::text::int[], s.most_common_freqs) AS v (store, share)
+  WHERE c.oid = 'objectlink.object'::regclass AND c.reltuples > 0 AND v.store = p_store
+$$;
+COMMENT ON FUNCTION objectlink.estimated_objects(int) IS 'about how many objects of a store the registry has, by the statistics of its table; NULL: not known';
+
 -- For the owner of a store: what to go on with, and where.
 CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text, OUT sampled boolean,
                                     OUT aside text, OUT aside_key text, OUT aside_item text)
@@ -299,7 +311,9 @@ BEGIN
     PERFORM objectlink.find_stuck(v_run);
   END IF;
   UPDATE objectlink.run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()), begun_at = coalesce(r.begun_at, clock_timestamp()),
-      compared_before = CASE WHEN r.begun_at IS NULL THEN r.compared ELSE r.compared_before END
+      compared_before = CASE WHEN r.begun_at IS NULL THEN r.compared ELSE r.compared_before END,
+      estimated = CASE WHEN r.started_at IS NOT NULL THEN r.estimated
+                       WHEN r.mode <> 'inventory' AND r.prefix = objectlink.store_prefix((SELECT s.name FROM objectlink.store s WHERE s.id = p_store)) THEN objectlink.estimated_objects(p_store) END
   WHERE r.id = v_run.id AND r.state <> 'running';
   INSERT INTO objectlink.run_range (run_id) SELECT v_run.id WHERE NOT EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = v_run.id);
   id := v_run.id;

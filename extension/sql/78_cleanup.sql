@@ -18,6 +18,7 @@ DECLARE
   v_planned bigint[];
   v_count bigint;
   v_known bigint;
+  v_too_many text;  -- why a call that acts would stop
 BEGIN
   IF cleanup.store IS NOT NULL THEN
     PERFORM objectlink.decide_about(cleanup.store, NULL, NULL, reason, at_most);
@@ -49,6 +50,7 @@ BEGIN
         DETAIL = v_stale || '.', HINT = format('SELECT objectlink.reconcile_storage(%L), then again; or raise max_age.', v_store.name);
     END IF;
     v_planned := '{}';
+    v_too_many := NULL;
     FOR v_kind IN
       SELECT k.kind, CASE WHEN k.kind <> 'orphan' THEN k.cleanup WHEN orphans <> 'leave' THEN orphans END AS action
       FROM objectlink.finding_kinds() k WHERE kinds IS NULL OR k.kind = ANY (kinds)
@@ -70,16 +72,17 @@ BEGIN
       CONTINUE WHEN v_count = 0;
       v_planned := v_planned || v_findings;
       IF cardinality(v_planned) > at_most THEN
-        RAISE EXCEPTION 'more than % findings to clean up in store "%"', at_most, v_store.name USING ERRCODE = 'program_limit_exceeded',
-          HINT = 'Look at objectlink.findings; narrow kinds or prefix, or raise at_most if all of them are meant.';
+        v_too_many := format('more than at_most (%s) findings of this store', at_most);
       ELSIF cardinality(v_planned) >= objectlink.repair_share_from() AND at_most_share < 100 THEN
         SELECT count(*) INTO v_known FROM (SELECT FROM objectlink.object o WHERE o.store_id = v_store.id
                                            LIMIT cardinality(v_planned)::bigint * 100 / at_most_share + 1) x;
         IF cardinality(v_planned)::bigint * 100 > v_known * at_most_share THEN
-          RAISE EXCEPTION 'at least % findings to clean up in store "%", which has % objects', cardinality(v_planned), v_store.name, v_known
-            USING ERRCODE = 'program_limit_exceeded', DETAIL = format('That is more than at_most_share: %s percent.', at_most_share),
-            HINT = 'Look at objectlink.findings; raise at_most_share if all of them are meant.';
+          v_too_many := format('at least %s findings of a store of %s objects are more than at_most_share (%s percent)', cardinality(v_planned), v_known, at_most_share);
         END IF;
+      END IF;
+      IF v_too_many IS NOT NULL AND NOT dry_run THEN
+        RAISE EXCEPTION 'too many findings to clean up in store "%"', v_store.name USING ERRCODE = 'program_limit_exceeded', DETAIL = upper(left(v_too_many, 1)) || substr(v_too_many, 2) || '.',
+          HINT = 'Look at objectlink.findings; narrow kinds or prefix, or raise the limit if all of them are meant.';
       END IF;
       IF NOT dry_run THEN
         PERFORM objectlink.resolve(f, v_kind.action, coalesce(reason, 'cleanup()')) FROM unnest(v_findings) f;
@@ -91,6 +94,7 @@ BEGIN
       left_out := v_count - acted;
       note := concat_ws('; ',
         CASE WHEN dry_run THEN 'a dry run: nothing was done' WHEN acted > 0 THEN 'the daemon looks at each once more before it does it' END, v_stale,
+        'too many to be done: ' || v_too_many,
         CASE WHEN v_kind.kind IN ('missing', 'corrupt') THEN 'only a person can put it back'
              WHEN v_kind.kind IN ('stray_version', 'stray_marker') THEN 'they go only by resolve(), or by resolve_all() with a filter that you name'
              WHEN v_kind.action IS NULL THEN 'left as asked for'

@@ -14,7 +14,7 @@ CREATE VIEW objectlink.problem_paused AS
 SELECT 'error' AS severity, s.name AS store, 'store paused' AS what,
        concat_ws(': ', s.error_code, s.error_message) AS detail, s.status_since AS since,
        'mend the store or its options; the daemon asks it again by itself, ALTER SERVER at once' AS remedy
-FROM objectlink.store s WHERE s.status = 'paused';
+FROM objectlink.store s JOIN objectlink.server v ON v.name = s.name WHERE s.status = 'paused';
 
 CREATE VIEW objectlink.problem_server AS
 SELECT 'error' AS severity, s.name AS store, CASE WHEN v.name IS NULL THEN 'no server' ELSE 'server incomplete' END AS what,

@@ -12,6 +12,7 @@ COMMENT ON VIEW objectlink.runs IS 'runs of reconcile_storage(): state, what was
 CREATE VIEW objectlink.reconcile_progress WITH (security_barrier) AS
 SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        CASE WHEN r.state = 'queued' AND NOT EXISTS (SELECT FROM objectlink.live_worker) THEN 'waiting for a daemon'
+            WHEN r.state <> 'paused' AND EXISTS (SELECT FROM objectlink.marker m WHERE m.store_id = r.store_id AND m.fence = 'altered') THEN 'fenced'
             WHEN r.state IN ('queued', 'paused') THEN r.state
             WHEN s.status = 'paused' THEN 'waiting for the store' WHEN r.aside IS NOT NULL THEN 'listing ' || r.aside WHEN r.listing = 'collecting' THEN 'collecting' ELSE 'comparing' END AS phase,
        r.pages, r.listed, r.compared, r.list_requests, r.looks,
@@ -20,15 +21,16 @@ SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        (SELECT jsonb_object_agg(k.kind, k.count) FROM (SELECT f.kind, count(*) FROM objectlink.finding f
                                                       WHERE f.run_id = r.id AND f.status <> 'resolved' GROUP BY f.kind) k) AS found,
        r.started_at, r.progress_at, round(v.speed, 1) AS keys_per_second,
-       -- As many as the last run of the same keys compared. There may be more by now: it is not over before it is.
+       -- As many as the last run of the same keys compared, else as the statistics of the registry tell. There may be more by now: it is not over before it is.
        e.expected, CASE WHEN e.expected > 0 THEN least(0.999, round(r.compared / e.expected::numeric, 3)) END AS share_done,
        r.inventory, c.files, c.files_read, r.sample,
        CASE WHEN r.state = 'running' AND r.listing <> 'collecting' AND r.compared < e.expected AND v.speed > 0
-            THEN date_trunc('second', clock_timestamp() + least((e.expected - r.compared) / v.speed, 1e9) * interval '1 second') END AS expected_end
+            THEN date_trunc('second', clock_timestamp() + least((e.expected - r.compared) / v.speed, 1e9) * interval '1 second') + interval '1 second' END AS expected_end
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 LEFT JOIN objectlink.collection c ON c.run_id = r.id AND NOT c.ended AND c.manifest_md5 IS NOT NULL
-LEFT JOIN LATERAL (SELECT ceil(d.compared * coalesce(r.sample, 100) / 100)::bigint AS expected FROM objectlink.run d
-                   WHERE d.store_id = r.store_id AND d.prefix = r.prefix AND d.state = 'done' AND d.sample IS NULL ORDER BY d.id DESC LIMIT 1) e ON true
+CROSS JOIN LATERAL (SELECT ceil(coalesce(
+                      (SELECT d.compared FROM objectlink.run d WHERE d.store_id = r.store_id AND d.prefix = r.prefix AND d.state = 'done' AND d.sample IS NULL ORDER BY d.id DESC LIMIT 1),
+                      r.estimated) * coalesce(r.sample, 100) / 100)::bigint AS expected) e
 -- Since it was begun, or let go on: what it has rested before says nothing of its speed. One that stands still gets slower.
 CROSS JOIN LATERAL (SELECT (CASE WHEN r.compared >= r.compared_before THEN r.compared - r.compared_before ELSE r.compared END
                             / nullif(extract(epoch FROM CASE WHEN r.state = 'running' THEN clock_timestamp() ELSE r.progress_at END - r.begun_at), 0))::numeric AS speed) v

@@ -37,7 +37,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'record_erasures', 'went_with_a_mark', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
       'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
-      'run_page_size_max', 'reconcile_share', 'others_at_work', 'check_run', 'queue_run', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected', 'enter_collected', 'go_on_collecting', 'look_first', 'note_unknown_objects',
+      'run_page_size_max', 'reconcile_share', 'others_at_work', 'check_run', 'queue_run', 'estimated_objects', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected', 'enter_collected', 'go_on_collecting', 'look_first', 'note_unknown_objects',
       'ranges_max', 'sample_pages_max', 'sample_keys_max', 'last_key', 'sum_registry', 'sum_column', 'sum_keys_step', 'sum_objects', 'sum_objects_step', 'sum_end', 'summing_query', 'is_certain', 'note_findings',
       'close_findings', 'decide_about_finding', 'state_after_sighting', 'note_sightings', 'compare_rows_max', 'same_content',
       'oldest_transaction', 'wait_lock_class', 'last_erasure', 'reading_query', 'read_column', 'keys_of_rows', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
