@@ -40,13 +40,18 @@ SELECT objectlink.pause_run(1);
 SELECT regexp_replace(r, 'since .*', 'since ...') FROM daemon.refused($$SELECT objectlink.reconcile_storage('docs')$$) r;
 SELECT daemon.refused($$SELECT objectlink.pause_run(1)$$);
 SELECT objectlink.resume_run(1), objectlink.cancel_run(1);
-SELECT daemon.refused($$SELECT objectlink.resume_run(1)$$);
 SELECT daemon.refused($$SELECT objectlink.cancel_run(1)$$);
+SELECT daemon.refused($$SELECT objectlink.pause_run(1)$$);
 :runs
+-- Cancelled: it may go on after all, until there is another one
+SELECT objectlink.resume_run(1);
+:runs
+SELECT objectlink.cancel_run(1);
 -- All stores: one call, the first one's number; busy ones are left out
 SELECT objectlink.reconcile_storage('images');
 SELECT objectlink.reconcile_storage();
 SELECT daemon.refused($$SELECT objectlink.reconcile_storage()$$) LIMIT 1;
+SELECT daemon.refused($$SELECT objectlink.resume_run(1)$$);
 :runs
 SELECT objectlink.cancel_run(id) FROM (SELECT id FROM objectlink.runs WHERE state = 'queued' ORDER BY id OFFSET 0) r;
 

@@ -147,6 +147,8 @@ BEGIN
   ELSIF EXISTS (SELECT FROM objectlink.run r WHERE r.store_id = objectlink.store_id(p_store) AND r.state IN ('queued', 'running', 'paused')) THEN
     RETURN NULL;
   END IF;
+  -- One that was cancelled could go on until now.
+  DELETE FROM objectlink.run_range g USING objectlink.run r WHERE r.id = g.run_id AND r.store_id = objectlink.store_id(p_store) AND r.state = 'cancelled';
   INSERT INTO objectlink.run (call_id, store_id, mode, prefix, place, page_size, repair_limit, repair_limit_share, time_budget, inventory, listing, sample, aside)
   VALUES (p_call, objectlink.store_id(p_store), p_mode, coalesce(p_prefix, objectlink.store_prefix(p_store)), objectlink.place_of(p_store), p_page_size,
           p_limit, p_share, p_budget, p_inventory, CASE WHEN p_inventory IS NULL THEN 'ordered' ELSE 'collecting' END, v_sample,
@@ -240,7 +242,7 @@ BEGIN
   PERFORM objectlink.decide_about_run(run_id, ARRAY['queued', 'running', 'paused']);
   PERFORM objectlink.end_run(run_id, 'cancelled');
 END $$;
-COMMENT ON FUNCTION objectlink.cancel_run(bigint) IS 'ends a run; what it found stays, and what it did not reach is as it was';
+COMMENT ON FUNCTION objectlink.cancel_run(bigint) IS 'ends a run; what it found stays, and what it did not reach is as it was. resume_run() lets it go on after all, until another one of its store is queued';
 
 CREATE FUNCTION objectlink.pause_run(run_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -252,15 +254,23 @@ COMMENT ON FUNCTION objectlink.pause_run(bigint) IS 'lets a run rest after the p
 
 CREATE FUNCTION objectlink.resume_run(run_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_run objectlink.run := objectlink.decide_about_run(run_id, ARRAY['paused', 'cancelled']);
+  v_later bigint := (SELECT max(r.id) FROM objectlink.run r WHERE r.store_id = v_run.store_id);
 BEGIN
-  PERFORM objectlink.decide_about_run(run_id, ARRAY['paused']);
+  IF v_run.state = 'cancelled' AND v_later > run_id THEN
+    RAISE EXCEPTION 'run % is cancelled, and run % of its store was queued since', run_id, v_later USING ERRCODE = 'object_not_in_prerequisite_state',
+      DETAIL = 'Up to where it had compared is not kept beyond that.', HINT = 'Begin anew: SELECT objectlink.reconcile_storage(...).';
+  END IF;
   -- Who lets a run go on that was braked has seen why.
   UPDATE objectlink.run r SET state = 'queued', pause_reason = NULL, brake_released = r.brake_released OR r.braked_at IS NOT NULL, braked_at = NULL,
-      out_of_time = false, begun_at = NULL
+      out_of_time = false, begun_at = NULL, ended_at = NULL, found = NULL
   WHERE r.id = run_id;
   PERFORM objectlink.ring_daemon();
+EXCEPTION WHEN unique_violation THEN
+  RAISE EXCEPTION 'another run of the store of run % has been queued at this moment', run_id USING ERRCODE = 'object_in_use', HINT = 'See view objectlink.runs.';
 END $$;
-COMMENT ON FUNCTION objectlink.resume_run(bigint) IS 'lets a paused run go on behind the last page it compared';
+COMMENT ON FUNCTION objectlink.resume_run(bigint) IS 'lets a paused run go on behind the last page it compared, or a cancelled one, if no other one of its store was queued since';
 
 CREATE FUNCTION objectlink.end_run(p_run bigint, p_state text, p_class text DEFAULT NULL, p_code text DEFAULT NULL, p_message text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -272,7 +282,8 @@ BEGIN
       found = (SELECT coalesce(jsonb_object_agg(k.kind, k.count), '{}')
                FROM (SELECT f.kind, count(*) FROM objectlink.finding f WHERE f.run_id = p_run AND f.status <> 'resolved' GROUP BY f.kind) k)
   WHERE r.id = p_run RETURNING r.* INTO v_run;
-  DELETE FROM objectlink.run_range g WHERE g.run_id = p_run;
+  -- A cancelled one may be let go on after all.
+  DELETE FROM objectlink.run_range g WHERE g.run_id = p_run AND p_state <> 'cancelled';
   UPDATE objectlink.collection c SET ended = true WHERE c.run_id = p_run AND NOT c.ended;
   INSERT INTO objectlink.event (store_id, cause, detail)
   VALUES (v_run.store_id, 'reconciling ' || p_state,

@@ -315,6 +315,28 @@ def test_a_cancelled_run_ends_at_once(stored, proxy):
     assert reconcile(pg).state == "done"
     row = pg.run("SELECT state, compared, found FROM objectlink.runs WHERE id = %s", run)[0]
     assert row.state == "cancelled" and row.compared < 60 and row.found == {"missing": 1}
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="queued since"):
+        pg.run("SELECT objectlink.resume_run(%s)", run)
+
+
+def test_a_cancelled_run_may_go_on_where_it_was(stored, proxy):
+    pg = stored.pg
+    stored.bucket.delete("a/01")
+    stored.bucket.delete("b/25")
+    gate = proxy.hold(method="GET", query="max-keys=5", own=None, skip=4)
+    run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 5)")
+    gate.wait_reached()
+    pg.run("SELECT objectlink.cancel_run(%s)", run)
+    gate.open()
+    compared = pg.value("SELECT compared FROM objectlink.runs WHERE id = %s", run)
+    reached = pg.value("SELECT max(after_key) FROM objectlink.run_range WHERE run_id = %s", run)
+    assert 0 < compared < 60
+    proxy.forget()
+    pg.run("SELECT objectlink.resume_run(%s)", run)
+    pg.run("CALL objectlink.wait_for_run(%s, '30 seconds')", run)
+    assert listings(proxy)[0].parameters["start-after"] == reached
+    assert pg.run("SELECT state, compared, found FROM objectlink.runs WHERE id = %s", run) == [("done", 60, {"missing": 2})]
+    assert pg.value("SELECT count(*) FROM objectlink.run_range") == 0
 
 
 def test_a_run_with_a_time_budget_goes_on_at_the_next_call(stored):
