@@ -52,7 +52,9 @@ SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 
 BEGIN;
 INSERT INTO objectlink.object (store_id, key, state, since, attachment_id) SELECT daemon.store_id('docs'), 'x' || n, 'missing', now() - interval '40 days', 1 FROM generate_series(1, 100) n;
 INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, evidence) SELECT daemon.store_id('docs'), 'x' || n, 'missing', 'open', 1, '{}' FROM generate_series(1, 100) n;
-SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row')$$);
+SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row', dry_run => false)$$);
+:purge('document', 'file', '30 days', 'delete_row');
+:purge('document', 'file', '30 days', 'delete_row', at_most => 3);
 :purge('document', 'file', '30 days', 'delete_row', at_most_share => 100);
 ROLLBACK;
 BEGIN;

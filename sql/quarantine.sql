@@ -141,6 +141,7 @@ SELECT daemon.quarantine_settle(n, 'copy', 'other') FROM generate_series(1, 3) n
 SELECT id, key, state, ending, due_at > clock_timestamp() + interval '1 minute' AS waits FROM objectlink.quarantine ORDER BY id;
 -- Purged: not while deletions of the store are held; no more than are meant
 UPDATE objectlink.quarantine SET state = 'held', ending = NULL, due_at = NULL;
+SELECT objects FROM objectlink.purge_quarantine('0', at_most => 2);
 SELECT daemon.refused($$SELECT objectlink.purge_quarantine('0', dry_run => false, at_most => 2)$$);
 SELECT count(*) FROM objectlink.purge_quarantine('0', dry_run => false, at_most => 3);
 SELECT held FROM objectlink.hold_deletions('docs');

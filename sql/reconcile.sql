@@ -280,6 +280,8 @@ SELECT key, state, unlinked_act, unlinked_by = session_user AS by, keep_until, d
 -- Taken back before the daemon has begun: it stays, for one and for all of a kind
 INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, evidence)
   SELECT daemon.store_id('docs'), k, 'orphan', 'open', 1, 1, '{"etag": "\"x\"", "size": 1}' FROM unnest('{w1,w2,w3}'::text[]) k;
+SELECT objectlink.resolve_all('delete', 'docs', prefix => 'w', at_most => 2);
+SELECT daemon.refused($$SELECT objectlink.resolve_all('delete', 'docs', prefix => 'w', at_most => 2, dry_run => false)$$);
 SELECT objectlink.resolve_all('delete', 'docs', prefix => 'w', dry_run => false);
 SELECT objectlink.acknowledge(daemon.finding('w1'), 'no, it stays');
 SELECT daemon.confirm('w1', 'same');
@@ -293,6 +295,7 @@ DELETE FROM objectlink.finding WHERE key LIKE 'w_';
 SELECT daemon.refused($$SELECT objectlink.resolve_all('acknowledge', 'docs', kind => 'orphans')$$);
 SELECT daemon.refused($$SELECT objectlink.resolve_all('delete', 'docs', kind => 'orphan', dry_run => NULL)$$);
 SELECT daemon.refused($$SELECT objectlink.resolve_all('delete', 'nowhere', kind => 'orphan')$$);
+SELECT daemon.refused($$SELECT objectlink.resolve_all('delete', 'docs', prefix => '', dry_run => false)$$);
 SELECT daemon.refused('SELECT objectlink.resolve(NULL, ''restore'')');
 -- Another object under a key has to be seen twice like every other one; how its ETag is written means nothing. Acknowledged or decided about: as it was
 INSERT INTO objectlink.finding (store_id, key, kind, status, run_id, first_run_id, delete_at, evidence)

@@ -315,8 +315,8 @@ BEGIN
     SELECT q.id FROM objectlink.quarantine q JOIN objectlink.store s ON s.id = q.store_id
     WHERE q.state = 'held' AND q.since <= clock_timestamp() - older_than AND s.name = coalesce(purge_quarantine.store, s.name)
       AND starts_with(q.key, coalesce(prefix, ''))
-    ORDER BY q.id LIMIT at_most::bigint + 1 FOR UPDATE OF q);
-  IF cardinality(v_ids) > at_most THEN
+    ORDER BY q.id LIMIT CASE WHEN NOT dry_run THEN at_most::bigint + 1 END FOR UPDATE OF q);
+  IF NOT dry_run AND cardinality(v_ids) > at_most THEN
     RAISE EXCEPTION 'more than % objects to purge', at_most USING ERRCODE = 'program_limit_exceeded',
       HINT = 'Narrow store, prefix or older_than, or raise at_most if all of them are meant.';
   END IF;

@@ -165,9 +165,9 @@ BEGIN
   IF action IS NULL OR action NOT IN ('delete', 'abort', 'quarantine', 'repair', 'acknowledge') THEN
     RAISE EXCEPTION 'invalid action: %', CASE WHEN action IS NULL THEN 'NULL' ELSE format('"%s"', action) END USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Valid actions are delete, abort, quarantine, repair, acknowledge.';
-  ELSIF kind IS NULL AND prefix IS NULL THEN
+  ELSIF kind IS NULL AND coalesce(prefix, '') = '' THEN
     RAISE EXCEPTION 'kind or prefix must be given' USING ERRCODE = 'invalid_parameter_value',
-      DETAIL = 'What is decided about has to be said.';
+      DETAIL = 'What is decided about has to be said; every key begins with nothing.';
   ELSIF kind IS NOT NULL AND NOT EXISTS (SELECT FROM objectlink.finding_kinds() k WHERE k.kind = resolve_all.kind) THEN
     RAISE EXCEPTION 'invalid kind: "%"', kind USING ERRCODE = 'invalid_parameter_value',
       HINT = format('Valid kinds are %s.', (SELECT string_agg(k.kind, ', ') FROM objectlink.finding_kinds() k));
@@ -182,8 +182,8 @@ BEGIN
     WHERE f.store_id = v_store AND f.status = 'open' AND f.kind = coalesce(kind, f.kind) AND starts_with(f.key, coalesce(prefix, ''))
       AND action = ANY (objectlink.actions_of(f.kind)) AND (f.delete_at IS NULL OR action = 'acknowledge')
       AND (action <> 'delete' OR f.item <> 'null' AND (f.kind NOT IN ('orphan', 'undeleted') OR coalesce(f.evidence ->> 'etag', '') <> '')) AND (action <> 'quarantine' OR objectlink.can_be_quarantined(f))
-    ORDER BY f.key LIMIT at_most::bigint + 1);
-  IF cardinality(v_findings) > at_most THEN
+    ORDER BY f.key LIMIT CASE WHEN NOT dry_run THEN at_most::bigint + 1 END);
+  IF NOT dry_run AND cardinality(v_findings) > at_most THEN
     RAISE EXCEPTION 'more than % findings', at_most USING ERRCODE = 'program_limit_exceeded',
       HINT = 'Narrow kind or prefix, or raise at_most if all of them are meant.';
   END IF;

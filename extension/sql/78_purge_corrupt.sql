@@ -95,6 +95,7 @@ DECLARE
   v_known bigint;
   v_count bigint;
   v_error text;
+  v_too_many text;  -- why a call that acts would stop
 BEGIN
   SELECT * INTO v_at FROM objectlink.attachment a WHERE a.relation = purge_corrupt.relation AND a.column_name = purge_corrupt.column_name AND a.detached_at IS NULL;
   PERFORM objectlink.check_purge(v_at, relation, column_name, rows, states);
@@ -117,16 +118,18 @@ BEGIN
   LOOP
     v_findings := ARRAY(SELECT f FROM objectlink.purgeable(v_store.id, v_at.id, states, older_than, max_age, coalesce(prefix, ''), at_most::bigint + 1) f);
     CONTINUE WHEN cardinality(v_findings) = 0;
+    v_too_many := NULL;
     IF cardinality(v_findings) > at_most THEN
-      RAISE EXCEPTION 'more than % objects to purge in store "%"', at_most, v_store.name USING ERRCODE = 'program_limit_exceeded',
-        HINT = 'Look at objectlink.findings: so many may mean that something else is wrong. Narrow prefix or states, or raise at_most if all of them are meant.';
+      v_too_many := format('more than at_most (%s) objects of this store', at_most);
     ELSIF cardinality(v_findings) >= objectlink.repair_share_from() AND at_most_share < 100 THEN
       SELECT count(*) INTO v_known FROM (SELECT FROM objectlink.object o WHERE o.store_id = v_store.id LIMIT cardinality(v_findings)::bigint * 100 / at_most_share + 1) x;
       IF cardinality(v_findings)::bigint * 100 > v_known * at_most_share THEN
-        RAISE EXCEPTION 'at least % objects to purge in store "%", which has %', cardinality(v_findings), v_store.name, v_known
-          USING ERRCODE = 'program_limit_exceeded', DETAIL = format('That is more than at_most_share: %s percent.', at_most_share),
-          HINT = 'Look at objectlink.findings; raise at_most_share if all of them are meant.';
+        v_too_many := format('at least %s objects of a store of %s are more than at_most_share (%s percent)', cardinality(v_findings), v_known, at_most_share);
       END IF;
+    END IF;
+    IF v_too_many IS NOT NULL AND NOT dry_run THEN
+      RAISE EXCEPTION 'too many objects to purge in store "%"', v_store.name USING ERRCODE = 'program_limit_exceeded', DETAIL = upper(left(v_too_many, 1)) || substr(v_too_many, 2) || '.',
+        HINT = 'Look at objectlink.findings: so many may mean that something else is wrong. Narrow prefix or states, or raise the limit if all of them are meant.';
     END IF;
     store_name := v_store.name;
     objects := cardinality(v_findings);
@@ -135,7 +138,7 @@ BEGIN
     failed := 0;
     bytes := (SELECT sum(coalesce((f.evidence ->> 'proved_size')::bigint, 0)) FROM unnest(v_findings) f);
     example_key := v_findings[1].key;
-    note := CASE WHEN objectlink.is_fenced(v_store.id) THEN 'the store is fenced: what it lacks may be elsewhere' WHEN dry_run THEN 'a dry run: nothing was done' END;
+    note := CASE WHEN objectlink.is_fenced(v_store.id) THEN 'the store is fenced: what it lacks may be elsewhere' WHEN dry_run THEN concat_ws('; ', 'a dry run: nothing was done', 'too many to be done: ' || v_too_many) END;
     FOREACH v_finding IN ARRAY CASE WHEN note IS NULL THEN v_findings ELSE '{}' END LOOP
       BEGIN
         v_count := objectlink.purge_rows(v_finding, v_at, rows, jsonb_strip_nulls(jsonb_build_object('reason', reason, 'older_than', older_than)));
