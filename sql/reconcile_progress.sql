@@ -71,7 +71,12 @@ SELECT objectlink.reconcile_storage('docs', time_budget => '1 us') AS run \gset
 SELECT daemon.page('{a,b,c}', 'c') ->> 'state';
 CALL objectlink.wait_for_run(:run);
 SELECT * FROM objectlink.problems;
+-- What it was before it was cancelled is over
 SELECT objectlink.cancel_run(:run);
+SET client_min_messages = notice;
+CALL objectlink.wait_for_run(:run);
+UPDATE objectlink.run SET braked_at = now() WHERE id = :run;
+CALL objectlink.wait_for_run(:run);
 SET client_min_messages = error;
 -- Its place is another one: it waits, and says for what. What is paused in a store without server is nobody's problem
 SELECT objectlink.reconcile_storage('docs') AS run \gset

@@ -59,10 +59,10 @@ BEGIN
   FOR v_run IN SELECT r.*, s.name FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id WHERE r.id = run_id OR r.call_id = run_id ORDER BY r.id LOOP
     IF v_run.state = 'failed' THEN
       RAISE WARNING 'run % of store "%" has failed: %', v_run.id, v_run.name, concat_ws(': ', v_run.error_code, v_run.error_message);
-    ELSIF v_run.braked_at IS NOT NULL THEN
+    ELSIF v_run.state = 'paused' AND v_run.braked_at IS NOT NULL THEN
       RAISE WARNING 'run % of store "%" is paused: %', v_run.id, v_run.name, v_run.pause_reason
         USING HINT = format('Look at objectlink.findings. If all that is to be done: SELECT objectlink.resume_run(%s).', v_run.id);
-    ELSIF v_run.out_of_time THEN
+    ELSIF v_run.state = 'paused' THEN
       RAISE WARNING 'run % of store "%" is paused: %', v_run.id, v_run.name, v_run.pause_reason
         USING DETAIL = format('%s keys are compared.', v_run.compared),
         HINT = format('The next call for the same keys lets it go on, and so does SELECT objectlink.resume_run(%s).', v_run.id);
