@@ -23,7 +23,13 @@ SELECT daemon.lose(k, CASE k WHEN 'k3' THEN 'corrupt' ELSE 'missing' END) FROM u
 SELECT daemon.lose('k5', 'missing'), daemon.lose('k6', 'missing', '1 day'), daemon.lose('k7', 'missing', p_seen => '7 days'), daemon.lose('k8', 'missing', p_status => 'acknowledged'), daemon.lose('k9', 'missing');
 UPDATE objectlink.object SET state = 'stored' WHERE key = 'k5';
 UPDATE objectlink.object SET admin_hold = 'case 1' WHERE key = 'k9';
-\set purge 'SELECT store_name, objects, purged, rows_changed, failed, bytes, example_key, note FROM objectlink.purge_corrupt'
+\set purge 'SELECT * FROM objectlink.purge_corrupt'
+-- The daemon's part: what it looks at, and what it has seen of all of these
+CREATE FUNCTION daemon.looked(p_sighting text) RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(d.key, ' ' ORDER BY d.key) || ': ' || objectlink.confirm_deletions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')),
+    json_agg(json_build_object('id', d.id, 'sighting', p_sighting, 'error_code', 'AccessDenied')))
+  FROM objectlink.deletions_to_confirm(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) d $$;
+\set purged 'SELECT key, kind, status, delete_at, purge, resolution ~ ''^purged by'' AS purged, regexp_replace(resolution, ''purged by .*'', ''purged by'') AS resolution FROM objectlink.finding WHERE decided_by IS NOT NULL ORDER BY key;'
 -- Refused
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'id', '30 days', 'delete_row')$$);
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt(NULL, 'file', '30 days', 'delete_row')$$);
@@ -72,26 +78,66 @@ GRANT USAGE ON SCHEMA daemon TO objectlink_test_keeper;
 SET SESSION AUTHORIZATION objectlink_test_keeper;
 SELECT daemon.refused($$SELECT objectlink.purge_corrupt('document', 'file', '30 days', 'delete_row')$$);
 RESET SESSION AUTHORIZATION;
+-- Nothing goes before the daemon has looked; what was put back since a run has seen it lost stays, as does what has changed, or may not be looked at
+:purge('document', 'file', '30 days', 'delete_row', reason => 'case 4711', dry_run => false);
+SELECT count(*) FROM document;
+SELECT what, key FROM objectlink.unsettled('1', clock_timestamp()) WHERE what = 'deletion of a finding' ORDER BY 2;
+:purge('document', 'file', '30 days', 'delete_row');
+BEGIN;
+SELECT daemon.looked('same');
+:purged
+ROLLBACK;
+SELECT daemon.looked('other');
+:purged
+:purge('document', 'file', '30 days', 'delete_row', prefix => 'k4', dry_run => false);
+SELECT daemon.looked('unknown');
+UPDATE objectlink.finding SET look_after = NULL, looks_refused = 7 WHERE key = 'k4';
+SELECT daemon.looked('unknown');
+-- Taken back; detached meanwhile
+:purge('document', 'file', '30 days', 'delete_row', prefix => 'k1', dry_run => false);
+SELECT objectlink.acknowledge(id, 'no') FROM objectlink.findings WHERE key = 'k1';
+SELECT daemon.looked('absent');
+:purged
+UPDATE objectlink.finding SET status = 'open' WHERE key = 'k1';
+BEGIN;
+:purge('document', 'file', '30 days', 'delete_row', prefix => 'k1', dry_run => false);
+UPDATE objectlink.attachment SET detached_at = now() WHERE relation = 'document'::regclass;
+SELECT daemon.looked('absent');
+SELECT resolution FROM objectlink.finding WHERE key = 'k1';
+ROLLBACK;
+SELECT id FROM document ORDER BY id;
+SELECT key, cause, actor = session_user AS actor, detail - '{finding,since,older_than}'::text[] AS detail FROM objectlink.events WHERE cause LIKE '%purge%' ORDER BY id;
 -- Rows go, those of others stay; one that cannot go keeps no other one; what is in motion is left alone
 CREATE TABLE part (document int REFERENCES document);
 INSERT INTO part VALUES (4);
 SELECT objectlink.append_outbox('L', 's3://docs/k3', NULL);
 :purge('document', 'file', '30 days', 'delete_row', reason => 'case 4711', dry_run => false);
+SELECT daemon.looked('absent');
 SELECT id FROM document ORDER BY id;
 SELECT id FROM named ORDER BY id;
-SELECT key, status, resolution ~ '^purged by' AS purged, decided_by = session_user AS decided, reason FROM objectlink.findings ORDER BY key;
+SELECT key, status, resolution, decided_by = session_user AS decided, reason FROM objectlink.findings WHERE resolution !~ '^purged by' ORDER BY key;
+:purged
 SELECT key, actor = session_user AS actor, detail - '{finding,since,older_than}'::text[] AS detail FROM objectlink.events WHERE cause = 'purged' ORDER BY id;
 -- ... their objects as every one that has lost its row, and one that another table links stays
 SELECT daemon.apply() > 0;
 SELECT key, state FROM daemon.objects WHERE key IN ('k1', 'k2', 'k3', 'k4') ORDER BY key;
 -- A link that is set NULL; a row that a trigger keeps without a word
 :purge('document', 'file', '30 days', 'set_null', dry_run => false);
+SELECT daemon.looked('absent');
 SELECT id FROM document WHERE file IS NULL;
 CREATE FUNCTION daemon.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE TRIGGER keep BEFORE DELETE ON named FOR EACH ROW EXECUTE FUNCTION daemon.keep();
 :purge('named', 'file', '30 days', 'delete_row', dry_run => false);
+SELECT daemon.looked('absent');
+SELECT resolution FROM objectlink.finding WHERE status <> 'resolved' AND resolution LIKE '%still links%';
+-- A trigger that takes its time keeps nobody else, and is not waited for
+CREATE OR REPLACE FUNCTION daemon.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3600); RETURN OLD; END $$;
+:purge('named', 'file', '30 days', 'delete_row', dry_run => false);
+SELECT daemon.looked('absent');
+SELECT key, status, delete_at IS NOT NULL AS waits, resolution FROM objectlink.finding WHERE key IN ('k2', 'n1') ORDER BY key;
 DROP TRIGGER keep ON named;
 :purge('named', 'file', '30 days', 'delete_row', dry_run => false);
+SELECT daemon.looked('absent');
 SELECT id FROM named ORDER BY id;
 SELECT daemon.apply() > 0;
 SELECT key, state FROM daemon.objects ORDER BY key;

@@ -174,7 +174,7 @@ SELECT held >= 0 FROM objectlink.hold_deletions('docs');
 SELECT count(*) FROM objectlink.strays_to_remove(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
 SELECT what, key FROM objectlink.unsettled(pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp()) WHERE what = 'deletion of a finding';
 ROLLBACK;
-SELECT what, key FROM objectlink.unsettled(pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp()) WHERE what = 'deletion of a finding';
+SELECT what, key FROM objectlink.unsettled(pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp()) WHERE what = 'deletion of a finding' ORDER BY key;
 BEGIN;
 ALTER SERVER docs OPTIONS (ADD delete_limit '1');
 -- what is begun counts

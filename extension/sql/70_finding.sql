@@ -17,6 +17,7 @@ CREATE TABLE objectlink.finding (
   decided_by    name,
   reason        text,
   delete_at     timestamptz,
+  purge         jsonb,
   looks_refused int NOT NULL DEFAULT 0,
   look_after    timestamptz,
   repair_run_id bigint,
@@ -37,6 +38,7 @@ COMMENT ON COLUMN objectlink.finding.resolution IS 'resolved: what a run saw ins
 COMMENT ON COLUMN objectlink.finding.decided_by IS 'who acknowledged or resolved it';
 COMMENT ON COLUMN objectlink.finding.reason IS 'why, in his words';
 COMMENT ON COLUMN objectlink.finding.delete_at IS 'since when its object is to be deleted; the daemon looks first whether it is still the same';
+COMMENT ON COLUMN objectlink.finding.purge IS 'what becomes then of the rows that link it, since it is lost: attachment, rows, older_than; see purge_corrupt()';
 COMMENT ON COLUMN objectlink.finding.looks_refused IS 'how often the store has refused to show that object since; look_after: it is not looked at again before, so that others come first';
 COMMENT ON COLUMN objectlink.finding.repair_run_id IS 'the run that did something about it; one that sees it gone resolves it';
 COMMENT ON COLUMN objectlink.finding.evidence IS 'what was seen: run and page, listing, reply to a look, what the registry had proved, ages';
@@ -122,7 +124,7 @@ DECLARE
   v_finding objectlink.finding := objectlink.decide_about_finding(finding_id, reason);
 BEGIN
   -- Whoever leaves it takes back what was decided before, as long as the daemon has not begun with it.
-  UPDATE objectlink.finding f SET status = 'acknowledged', delete_at = NULL, look_after = NULL, decided_by = session_user, reason = reason WHERE f.id = finding_id;
+  UPDATE objectlink.finding f SET status = 'acknowledged', delete_at = NULL, purge = NULL, look_after = NULL, decided_by = session_user, reason = reason WHERE f.id = finding_id;
   INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
   VALUES (v_finding.store_id, v_finding.key, 'finding acknowledged', v_finding.attachment_id,
           jsonb_strip_nulls(jsonb_build_object('finding', finding_id, 'kind', v_finding.kind, 'reason', reason,

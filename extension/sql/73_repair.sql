@@ -231,11 +231,12 @@ BEGIN
   UPDATE objectlink.finding f
   SET looks_refused = v_refused, look_after = CASE WHEN NOT v_given_up THEN clock_timestamp() + objectlink.refused_look_pause(v_refused) END,
       delete_at = CASE WHEN NOT v_given_up THEN f.delete_at END,
-      resolution = CASE WHEN v_given_up THEN format('not deleted: the store has refused %s looks at it (%s)', v_refused, p_code) END
+      purge = CASE WHEN NOT v_given_up THEN f.purge END,
+      resolution = CASE WHEN v_given_up THEN format('%s: the store has refused %s looks at it (%s)', CASE WHEN f.purge IS NULL THEN 'not deleted' ELSE 'not purged' END, v_refused, p_code) END
   WHERE f.id = p_finding.id;
   IF v_given_up THEN
     INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
-    VALUES (p_finding.store_id, p_finding.key, p_finding.kind || ' not deleted', p_finding.attachment_id,
+    VALUES (p_finding.store_id, p_finding.key, CASE WHEN p_finding.purge IS NULL THEN p_finding.kind || ' not deleted' ELSE 'not purged' END, p_finding.attachment_id,
             jsonb_build_object('finding', p_finding.id, 'refused', v_refused, 'code', p_code));
   END IF;
 END $$;
@@ -251,6 +252,7 @@ DECLARE
   v_finding objectlink.finding;
   v_taken boolean;
   v_act text;
+  v_begun timestamptz := clock_timestamp();
   v_count int := 0;
 BEGIN
   PERFORM objectlink.assert_owner(p_store, p_epoch);
@@ -261,6 +263,13 @@ BEGIN
     CONTINUE WHEN NOT FOUND;
     IF v_look.sighting = 'unknown' THEN
       PERFORM objectlink.note_refused_look(v_finding, v_look.error_code);
+      CONTINUE;
+    END IF;
+    IF v_finding.purge IS NOT NULL THEN
+      -- Users' rows may take their time; what is left is looked at again.
+      IF clock_timestamp() < v_begun + objectlink.row_write_ms() * interval '1 ms' THEN
+        v_count := v_count + objectlink.conclude_purge(v_finding, v_look.sighting)::int;
+      END IF;
       CONTINUE;
     END IF;
     v_taken := false;

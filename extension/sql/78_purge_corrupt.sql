@@ -1,7 +1,8 @@
 -- Purging: objects that are lost for good, and were long enough for everybody to put them back. What a row is worth without its object
--- only its table's owner knows, so he says what becomes of it; the object follows by the way of every other one.
+-- only its table's owner knows, so he says what becomes of it. The daemon looks at each once more, or what somebody has put back since the
+-- last run would go with its row; the object follows by the way of every other one.
 
--- Lost, for so long, and seen to be so by a run lately: what has been put back since then is not meant. Acknowledged: somebody wants it so.
+-- Lost, for so long, and seen to be so by a run lately. Acknowledged: somebody wants it so.
 CREATE FUNCTION objectlink.purgeable(p_store int, p_attachment int, p_states text[], p_older_than interval, p_max_age interval, p_prefix text, p_limit bigint)
 RETURNS SETOF objectlink.finding
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -9,7 +10,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SE
 BEGIN
   RETURN QUERY
     SELECT f.* FROM objectlink.finding f JOIN objectlink.object o ON o.store_id = f.store_id AND o.key = f.key
-    WHERE f.store_id = p_store AND f.status = 'open' AND f.kind IN ('missing', 'corrupt') AND f.kind = ANY (p_states)
+    WHERE f.store_id = p_store AND f.status = 'open' AND f.kind IN ('missing', 'corrupt') AND f.kind = ANY (p_states) AND f.delete_at IS NULL
       AND f.last_seen_at >= clock_timestamp() - p_max_age AND starts_with(f.key, p_prefix)
       AND o.state = f.kind AND o.since <= clock_timestamp() - p_older_than AND o.admin_hold IS NULL
       AND p_attachment = ANY (coalesce(o.linked_by, ARRAY[o.attachment_id]))
@@ -46,17 +47,57 @@ BEGIN
                               ARRAY[v_link]))[1]::boolean THEN
     RAISE EXCEPTION 'a row of % still links the object', p_at.relation USING ERRCODE = 'triggered_data_change_violation';
   END IF;
-  INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
-  VALUES (p_finding.store_id, p_finding.key, 'purged', p_at.id, p_detail || jsonb_strip_nulls(jsonb_build_object(
+  INSERT INTO objectlink.event (store_id, key, cause, actor, attachment_id, detail)
+  VALUES (p_finding.store_id, p_finding.key, 'purged', p_finding.decided_by, p_at.id, p_detail || jsonb_strip_nulls(jsonb_build_object(
     'finding', p_finding.id, 'state', v_object.state, 'since', v_object.since, 'rows', p_rows, 'relation', p_at.relation::text, 'count', v_answer[1]::bigint,
     'keys', CASE WHEN v_keys IS NOT NULL THEN v_answer[2]::jsonb END, 'size', v_object.size, 'etag', v_object.etag, 'sha256', encode(v_object.sha256, 'hex'))));
   -- Where other rows link it, it is still lost.
   UPDATE objectlink.finding f
-  SET status = 'resolved', resolved_at = clock_timestamp(), decided_by = session_user, reason = p_detail ->> 'reason', resolution = format('purged by %s', session_user)
+  SET status = 'resolved', resolved_at = clock_timestamp(), resolution = format('purged by %s', f.decided_by)
   WHERE f.id = p_finding.id AND NOT EXISTS (SELECT FROM objectlink.linked(ARRAY[v_ref]));
   RETURN v_answer[1]::bigint;
 END $$;
 COMMENT ON FUNCTION objectlink.purge_rows(objectlink.finding, objectlink.attachment, text, jsonb) IS 'deletes the rows of one attachment that link a lost object, or sets their links NULL, as their owner; says how many. NULL: it is not lost, or in motion';
+
+-- What a look has shown of an object that is to be purged. False: its rows stay, at least for now.
+CREATE FUNCTION objectlink.conclude_purge(p_finding objectlink.finding, p_sighting text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_at objectlink.attachment;
+  v_reason text;
+BEGIN
+  SELECT * INTO v_at FROM objectlink.attachment a WHERE a.id = (p_finding.purge ->> 'attachment')::int AND a.detached_at IS NULL;
+  IF v_at.id IS NULL THEN
+    v_reason := 'the column is not attached any more';
+  ELSIF p_finding.kind = 'missing' AND p_sighting <> 'absent' THEN
+    v_reason := 'the store has it again';
+  ELSIF p_sighting = 'other' THEN
+    v_reason := 'the store has something else under its key than what was found';
+  ELSE
+    BEGIN
+      IF objectlink.purge_rows(p_finding, v_at, p_finding.purge ->> 'rows', jsonb_strip_nulls(jsonb_build_object('reason', p_finding.reason, 'older_than', p_finding.purge -> 'older_than'))) IS NULL THEN
+        v_reason := 'it is in motion';
+      END IF;
+    EXCEPTION
+      WHEN lock_not_available OR deadlock_detected THEN
+        -- Others come first.
+        UPDATE objectlink.finding f SET look_after = clock_timestamp() + objectlink.refused_look_pause(1) WHERE f.id = p_finding.id;
+        RETURN false;
+      WHEN OTHERS OR query_canceled THEN
+        -- One row that cannot go keeps no other one.
+        v_reason := SQLERRM;
+    END;
+  END IF;
+  UPDATE objectlink.finding f
+  SET delete_at = NULL, purge = NULL, look_after = NULL, resolution = CASE WHEN v_reason IS NOT NULL THEN 'not purged: ' || v_reason WHEN f.status = 'resolved' THEN f.resolution END
+  WHERE f.id = p_finding.id;
+  IF v_reason IS NOT NULL THEN
+    INSERT INTO objectlink.event (store_id, key, cause, actor, attachment_id, detail)
+    VALUES (p_finding.store_id, p_finding.key, 'not purged', p_finding.decided_by, p_finding.attachment_id, jsonb_build_object('finding', p_finding.id, 'reason', v_reason));
+  END IF;
+  RETURN v_reason IS NULL;
+END $$;
+COMMENT ON FUNCTION objectlink.conclude_purge(objectlink.finding, text) IS 'for confirm_deletions(): purges the rows of a lost object that a look has shown to be lost still; says whether';
 
 CREATE FUNCTION objectlink.check_purge(p_at objectlink.attachment, p_relation regclass, p_column name, p_rows text, p_states text[]) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -83,7 +124,7 @@ COMMENT ON FUNCTION objectlink.check_purge(objectlink.attachment, regclass, name
 CREATE FUNCTION objectlink.purge_corrupt(relation regclass, column_name name, older_than interval, rows text, states text[] DEFAULT '{missing,corrupt}',
                                          store name DEFAULT NULL, prefix text DEFAULT NULL, max_age interval DEFAULT '1 day', at_most int DEFAULT 1000,
                                          at_most_share int DEFAULT 10, reason text DEFAULT NULL, dry_run boolean DEFAULT true)
-RETURNS TABLE (store_name name, objects bigint, purged bigint, rows_changed bigint, failed bigint, bytes bigint, example_key text, note text)
+RETURNS TABLE (store_name name, objects bigint, bytes bigint, example_key text, note text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_variable
@@ -91,10 +132,7 @@ DECLARE
   v_at objectlink.attachment;
   v_store record;
   v_findings objectlink.finding[];
-  v_finding objectlink.finding;
   v_known bigint;
-  v_count bigint;
-  v_error text;
   v_too_many text;  -- why a call that acts would stop
 BEGIN
   SELECT * INTO v_at FROM objectlink.attachment a WHERE a.relation = purge_corrupt.relation AND a.column_name = purge_corrupt.column_name AND a.detached_at IS NULL;
@@ -133,25 +171,22 @@ BEGIN
     END IF;
     store_name := v_store.name;
     objects := cardinality(v_findings);
-    purged := 0;
-    rows_changed := 0;
-    failed := 0;
     bytes := (SELECT sum(coalesce((f.evidence ->> 'proved_size')::bigint, 0)) FROM unnest(v_findings) f);
     example_key := v_findings[1].key;
-    note := CASE WHEN objectlink.is_fenced(v_store.id) THEN 'the store is fenced: what it lacks may be elsewhere' WHEN dry_run THEN concat_ws('; ', 'a dry run: nothing was done', 'too many to be done: ' || v_too_many) END;
-    FOREACH v_finding IN ARRAY CASE WHEN note IS NULL THEN v_findings ELSE '{}' END LOOP
-      BEGIN
-        v_count := objectlink.purge_rows(v_finding, v_at, rows, jsonb_strip_nulls(jsonb_build_object('reason', reason, 'older_than', older_than)));
-        purged := purged + (v_count IS NOT NULL)::int;
-        rows_changed := rows_changed + coalesce(v_count, 0);
-      EXCEPTION WHEN OTHERS THEN
-        -- One row that cannot go keeps no other one.
-        failed := failed + 1;
-        GET STACKED DIAGNOSTICS v_error = MESSAGE_TEXT;
-        note := coalesce(note, format('%s: %s', v_finding.key, v_error));
-      END;
-    END LOOP;
+    note := CASE WHEN objectlink.is_fenced(v_store.id) THEN 'the store is fenced: what it lacks may be elsewhere; nothing was done'
+                 WHEN dry_run THEN concat_ws('; ', 'a dry run: nothing was done', 'too many to be done: ' || v_too_many)
+                 ELSE 'the daemon looks at each once more before it does it' END;
+    IF NOT dry_run AND NOT objectlink.is_fenced(v_store.id) THEN
+      UPDATE objectlink.finding f
+      SET delete_at = clock_timestamp(), looks_refused = 0, look_after = NULL, resolution = NULL, decided_by = session_user, reason = reason,
+          purge = jsonb_build_object('attachment', v_at.id, 'rows', rows, 'older_than', older_than)
+      WHERE f.id = ANY (ARRAY(SELECT (p).id FROM unnest(v_findings) p)) AND f.status = 'open' AND f.delete_at IS NULL;
+      INSERT INTO objectlink.event (store_id, key, cause, attachment_id, detail)
+      SELECT v_store.id, (p).key, 'purge of a finding', v_at.id, jsonb_strip_nulls(jsonb_build_object('finding', (p).id, 'kind', (p).kind, 'rows', rows, 'reason', reason))
+      FROM unnest(v_findings) p;
+      PERFORM objectlink.ring_daemon();
+    END IF;
     RETURN NEXT;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION objectlink.purge_corrupt(regclass, name, interval, text, text[], name, text, interval, int, int, text, boolean) IS 'deletes the rows of a table whose objects are missing or corrupt for so long (delete_row), or sets their links NULL (set_null), as its owner; the objects go by the way of every other. Only says what it would do unless dry_run => false';
+COMMENT ON FUNCTION objectlink.purge_corrupt(regclass, name, interval, text, text[], name, text, interval, int, int, text, boolean) IS 'deletes the rows of a table whose objects are missing or corrupt for so long (delete_row), or sets their links NULL (set_null), as its owner, once the daemon has looked that each is lost still; the objects go by the way of every other. Only says what it would do unless dry_run => false';

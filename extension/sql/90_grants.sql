@@ -52,7 +52,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'first_samples', 'inventory_page', 'holds_references',
       'scrub_batch_max', 'scrub_rows_max', 'scrub_batch_bytes', 'scrub_reads',
-      'pick_dead_letters', 'requeued_max', 'watch', 'watched_max', 'requeue', 'purgeable', 'purge_rows', 'check_purge', 'aside_findings_max', 'run_aside', 'advance_aside', 'note_aside', 'upload_is_live', 'upload_grace', 'version_is_recorded', 'strays_at_once_max', 'stray_stays', 'keep_stray', 'compared_kinds', 'stuck_objects', 'is_stuck', 'find_stuck', 'requeue_findings', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
+      'pick_dead_letters', 'requeued_max', 'watch', 'watched_max', 'requeue', 'purgeable', 'purge_rows', 'conclude_purge', 'check_purge', 'aside_findings_max', 'run_aside', 'advance_aside', 'note_aside', 'upload_is_live', 'upload_grace', 'version_is_recorded', 'strays_at_once_max', 'stray_stays', 'keep_stray', 'compared_kinds', 'stuck_objects', 'is_stuck', 'find_stuck', 'requeue_findings', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']
     WHEN 'reader' THEN ARRAY[
       'base_type', 'marked_deleted', 'soft_deleted', 'live_row',
