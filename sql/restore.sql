@@ -261,6 +261,27 @@ SELECT daemon.work_on_rows();
 :work
 SELECT count(*) FROM sheet;
 SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'a')$$);
+TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
+-- What is forgotten by itself: after an hour what is linked again or gone, not while it waits to be deleted, or while more is to be said of it; and
+-- what hung on it, of the same transaction and attachment
+INSERT INTO objectlink.object (store_id, key, state, since) SELECT daemon.store_id('docs'), s, s, now() FROM unnest('{unlinked,deleting,stored}'::text[]) s;
+INSERT INTO objectlink.object (store_id, key, state, since) VALUES (daemon.store_id('docs'), 'said', 'stored', now());
+SELECT objectlink.append_outbox('U', 's3://docs/said', NULL);
+INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image)
+SELECT x.xid::text::xid8, now() - x.ago, x.attachment, 'document', 's3://docs/' || x.key, jsonb_build_object('is', x.what)
+FROM (VALUES (1, interval '2 hours', 1, 'unlinked', 'waits'), (1, '2 hours', 1, NULL, 'hung on what waits'), (1, '2 hours', 2, NULL, 'hung on nothing, in another attachment'),
+             (2, '2 hours', 1, 'deleting', 'is being deleted'), (3, '2 hours', 1, 'stored', 'linked again'), (3, '2 hours', 1, NULL, 'hung on what is linked again'),
+             (4, '59 minutes', 1, 'stored', 'linked again just now'), (4, '59 minutes', 1, NULL, 'hung on what is linked again just now'),
+             (5, '2 hours', 1, 'said', 'more is to be said of it'), (6, '2 hours', 1, NULL, 'hung on nothing'), (7, '59 minutes', 1, NULL, 'hung on nothing just now'),
+             (8, '2 hours', 1, 'stored', 'linked again, beside'), (8, '2 hours', 1, NULL, 'hung on it'), (8, '2 hours', 2, 'unlinked', 'waits, beside'), (8, '2 hours', 2, NULL, 'hung on it as well'),
+             (9, '2 hours', 1, 'gone', 'is not known any more')) AS x (xid, ago, attachment, key, what);
+SELECT objectlink.release_condemned(daemon.epoch(0));
+SELECT xid, attachment_id, ref, image ->> 'is' AS is FROM objectlink.deleted_row ORDER BY id;
+-- so many at once
+TRUNCATE objectlink.deleted_row, objectlink.outbox;
+INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image) SELECT '1', '2000-01-01', 1, 'document', 's3://docs/gone', '{}' FROM generate_series(1, objectlink.kept_rows_looked_at() + 1);
+SELECT objectlink.release_condemned(daemon.epoch(0));
+SELECT count(*) FROM objectlink.deleted_row;
 DROP TABLE document, sheet, chunk, word, seen;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
@@ -286,8 +307,10 @@ GRANT SELECT, DELETE ON document TO objectlink_test_user;
 SELECT daemon.store('d');
 SELECT objectlink.grant_admin('objectlink_test_user');
 GRANT USAGE ON SCHEMA daemon TO objectlink_test_user;
+CREATE FUNCTION leak(jsonb) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$ BEGIN RAISE NOTICE 'seen: %', $1; RETURN true; END $$;
 SET SESSION AUTHORIZATION objectlink_test_user;
 DELETE FROM document;
+SELECT "row" FROM objectlink.kept_rows WHERE leak("row");
 SELECT daemon.refused($$SELECT * FROM objectlink.deleted_row$$);
 SELECT daemon.refused($$TABLE objectlink.deleted_row$$), (SELECT count(*) FROM objectlink.kept_rows) AS seen;
 SELECT daemon.refused($$INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image) VALUES ('1', now(), 1, 'document', 's3://docs/d', '{}')$$);
@@ -317,7 +340,7 @@ SELECT daemon.apply(), daemon.give_up('d'), daemon.work_on_rows();
 SET client_min_messages = warning;
 DROP TABLE document, chunk;
 DROP TYPE odd CASCADE;
-DROP FUNCTION keep_out, who;
+DROP FUNCTION keep_out, who, leak;
 DROP OWNED BY objectlink_test_owner, objectlink_test_user;
 DROP ROLE objectlink_test_owner, objectlink_test_user;
 CALL daemon.finish();
