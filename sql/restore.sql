@@ -317,6 +317,9 @@ SELECT daemon.refused($$INSERT INTO objectlink.deleted_row (xid, at, attachment_
 SET SESSION AUTHORIZATION objectlink_test_owner;
 SELECT store, key, relation, "row", marked, deleted_at > now() - interval '1 minute' AS just_now, deleted_in IS NOT NULL AS known FROM objectlink.kept_rows;
 RESET SESSION AUTHORIZATION;
+SET ROLE objectlink_test_user;
+SELECT count(*) FROM objectlink.kept_rows;
+RESET ROLE;
 SELECT image FROM objectlink.deleted_row;
 SELECT daemon.apply();
 UPDATE objectlink.object SET due_at = NULL, last_error = 'AccessDenied' WHERE key = 'd';

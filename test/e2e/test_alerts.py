@@ -12,10 +12,19 @@ from harness.sandbox import ROOT
 from harness.waiting import eventually
 
 RULES = (ROOT / "docs" / "objectlink-alerts.yml").read_text()
+METRICS = (ROOT / "docs" / "daemon.md").read_text()
+# What the daemon and its functions may say: their literals, those of SQL's arrays one by one.
+SAID = {word for folder, kind in [("sidecar", "cpp"), ("extension/sql", "sql")] for path in (ROOT / folder).glob(f"*.{kind}")
+        for word in re.findall(r"""(?<=["'{,])\w+(?=["'},])""", path.read_text())}
 
 
 def expressions():
     return re.findall(r"- alert: (\w+)\n\s+expr: (.*?)\n\s+(?:for|labels):", RULES, re.S)
+
+
+def rules():
+    """Name, expression, and the rest of each rule."""
+    return re.findall(r"- alert: (\w+)\n\s+expr: (.*?)\n(\s+(?:for|labels):.*?)(?=\n      - alert|\Z)", RULES, re.S)
 
 
 @pytest.fixture
@@ -62,6 +71,66 @@ def test_every_rule_asks_for_what_is_shown(shown):
                 assert values, (alert, name, label)
                 if comparison == "=":
                     assert words in values, (alert, name, label, words, values)
+
+
+# Nobody is called for these.
+WELL = {"stored", "gone", "same", "done", "queued", "running", "active", "closed"}
+
+
+def test_words_that_rules_look_for_are_said_by_the_daemon():
+    """Also those of a regular expression, of which others would hide one that nobody says."""
+    for alert, expression in expressions():
+        for metric, labels in re.findall(r"(objectlink_\w+)\{(.*?)\}", expression):
+            row, = re.findall(rf"^\| `{metric}` \|.*$", METRICS, re.M)
+            for label, words in re.findall(r'(state|outcome|kind|class)=~?"(.*?)"', labels):
+                assert not set(words.split("|")) & WELL, (alert, words)
+                # The kinds of findings are compared with the database's own, below.
+                for word in words.split("|") if metric != "objectlink_open_findings" else []:
+                    assert f"`{word}`" in row or metric == "objectlink_errors_total", (alert, metric, label, word)
+                    assert word in SAID, (alert, metric, label, word)
+
+
+def test_rules_compare_as_their_numbers_mean():
+    one_of = {"objectlink_last_run", "objectlink_store_breaker", "objectlink_store_state"}
+    found = rules()
+    assert [(name, expression) for name, expression, _ in found] == expressions()
+    for alert, expression, rest in found:
+        metrics = re.findall(r"objectlink_\w+", expression)
+        for metric in metrics:
+            # What only grows says nothing as it is.
+            assert metric.endswith("_total") == bool(re.search(rf"(?:rate|increase)\({metric}\b", expression)), alert
+            assert f'registry, "{metric}"' in (ROOT / "sidecar" / "metrics.cpp").read_text(), metric
+        if alert == "ObjectlinkNoDaemon":
+            assert expression == "absent(objectlink_database_connected == 1)"
+        elif set(metrics) <= one_of:
+            assert re.search(r"\) == 1$", expression), alert
+        elif "0.05" in expression:
+            assert re.fullmatch(r'\|\s+sum by \(store\) \(rate\((\w+)\{operation="(\w+)",outcome=~?"[a-z|]+"\}\[(\w+)\]\)\)'
+                                r'\s+> 0\.05 \* sum by \(store\) \(rate\(\1\{operation="\2"\}\[\3\]\)\)', expression), alert
+        else:
+            assert re.search(r"> (?:0|1|900)$", expression), alert
+        # Whoever is called has to see which store, and what to do.
+        severity, = re.findall(r"severity: (\w+)", rest)
+        assert severity in ("info", "warning", "critical")
+        by = set(re.findall(r"\w+", " ".join(re.findall(r"by \((.*?)\)", expression))))
+        assert set(re.findall(r"\$labels\.(\w+)", rest)) <= (by or {"store"}), alert
+        assert alert == "ObjectlinkNoDaemon" or "$labels.store" in rest, alert
+        assert set(re.findall(r"for: (\w+)", rest)) <= {"1m", "5m", "10m", "15m", "1h", "6h"}
+
+
+# Whom nobody calls at night may wait; what is lost, or stands still, may not.
+@pytest.mark.parametrize("alert, severity", [("Inconsistent", "critical"), ("RowsNotCompensated", "critical"), ("StoreBroken", "critical"), ("StoreStopped", "critical"),
+                                             ("NoDaemon", "critical"), ("Orphans", "info"), ("Strays", "info"), ("DeadLetters", "warning"), ("UploadsFail", "warning")])
+def test_what_is_lost_or_stands_still_is_critical(alert, severity):
+    assert {name: re.findall(r"severity: (\w+)", rest) for name, _, rest in rules()}["Objectlink" + alert] == [severity]
+
+
+def test_what_a_rule_advises_to_ask_can_be_asked(pg):
+    asked = [query for _, _, rest in rules() for text in re.findall(r"description: '(.*)'$", rest, re.M)
+             for query in re.findall(r"SELECT [^;]*", text.replace("''", "'"))]
+    assert len(asked) >= 15
+    for query in asked:
+        pg.run(query)
 
 
 @pytest.mark.parametrize("wanted", ["upload", "delete", "dead_letters", "inconsistent", "scrub", "stuck", "store_breaker", "store_state", "oldest",
