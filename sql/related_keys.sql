@@ -79,6 +79,7 @@ CALL daemon.hang('name_of', 'Some Key', 'contrib.citext', 'some key');
 CALL daemon.hang('contrib.citext', 'Some Key', 'name_of', 'some key');
 CALL daemon.hang('text', 'A', 'contrib.citext', 'A');
 CALL daemon.hang('text COLLATE caseless', 'Some Key', 'text COLLATE caseless', 'some key');
+CALL daemon.hang('text COLLATE caseless', 'Some Key', 'text', 'some key');
 CALL daemon.hang('text COLLATE "C"', 'some key', 'text COLLATE "POSIX"', 'some key');
 CALL daemon.hang('varchar(9)', 'some key', 'text', 'some key');
 CALL daemon.hang('text', 'a', 'char(5)', 'a');
@@ -183,6 +184,31 @@ ALTER TABLE document RENAME codeword TO code;
 SELECT objectlink.restore_rows('docs', 'a');
 SELECT gone FROM document UNION ALL SELECT gone FROM chunk;
 DROP TABLE document, chunk;
+TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
+
+-- Of several foreign keys the one to the attached table counts, then the one to the table that is nearest to it; tables may refer to one another
+CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, status text);
+CREATE TABLE chunk (id int PRIMARY KEY, document int REFERENCES document ON DELETE CASCADE, word int, status text);
+CREATE TABLE leaf (id int PRIMARY KEY, word int, chunk int REFERENCES chunk ON DELETE CASCADE, status text);
+CREATE TABLE word (id int PRIMARY KEY, chunk int REFERENCES chunk ON DELETE CASCADE, status text);
+ALTER TABLE leaf ADD FOREIGN KEY (word) REFERENCES word ON DELETE CASCADE;
+ALTER TABLE chunk ADD FOREIGN KEY (word) REFERENCES word ON DELETE SET NULL;
+CREATE TABLE vein (id int PRIMARY KEY, leaf int REFERENCES leaf ON DELETE CASCADE, document int REFERENCES document ON DELETE CASCADE, status text);
+SELECT objectlink.attach('document', 'file', on_delete_failure => 'restore_row', related => '{vein,leaf,word,chunk}', status_column => 'status') > 0, daemon.walk();
+SELECT r.relation, r.depth, p.parent::regclass FROM objectlink.related_table r, objectlink.parent_of(r.attachment_id, 'document'::regclass, r.relation) p ORDER BY r.depth, r.relation::text;
+INSERT INTO document VALUES (1, 's3://docs/a'), (2, NULL);
+INSERT INTO chunk VALUES (1, 1), (2, 2); INSERT INTO word VALUES (1, 1), (2, 2); UPDATE chunk SET word = 3 - id WHERE id = 2;
+INSERT INTO leaf VALUES (1, 2, 1), (2, 1, 2), (3, 1, NULL); INSERT INTO leaf VALUES (4, 1, 1); INSERT INTO vein VALUES (1, 1, 1), (2, 1, 2);
+SELECT daemon.store('a');
+SELECT 'chunk' AS of, id, status FROM chunk UNION ALL SELECT 'word', id, status FROM word UNION ALL SELECT 'leaf', id, status FROM leaf UNION ALL SELECT 'vein', id, status FROM vein ORDER BY 1, 2;
+-- restored in an order in which all that a row refers to is there
+DELETE FROM document WHERE id = 1;
+DELETE FROM objectlink.event;
+SELECT daemon.give_up('a');
+:work
+:events
+SELECT 'chunk' AS of, id FROM chunk UNION ALL SELECT 'word', id FROM word UNION ALL SELECT 'leaf', id FROM leaf UNION ALL SELECT 'vein', id FROM vein ORDER BY 1, 2;
+DROP TABLE document, chunk, word, leaf, vein;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
 -- What compares keys may be somebody's code: it runs as the owner of the table, as it does for the foreign key; a domain's check does not run for

@@ -25,7 +25,7 @@ END $$;
 \set events 'SELECT key, cause, detail FROM objectlink.event WHERE cause LIKE ''rows%'' ORDER BY id; DELETE FROM objectlink.event;'
 \set rows 'SELECT id, file, deleted_at IS NOT NULL AS marked FROM document ORDER BY id; SELECT document, n, deleted_at IS NOT NULL AS marked FROM chunk ORDER BY 1, 2; SELECT n, gone FROM word ORDER BY 1;'
 SELECT daemon.start();
-CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, deleted_at timestamptz, changes int DEFAULT 0);
+CREATE TABLE document (id int, file objectlink.storage_ref, deleted_at timestamptz, changes int DEFAULT 0, PRIMARY KEY (id) INCLUDE (changes));
 CREATE TABLE chunk (document int REFERENCES document ON DELETE CASCADE, n int, deleted_at date, PRIMARY KEY (document, n));
 -- without a column of that name
 CREATE TABLE word (document int, n int, gone boolean, FOREIGN KEY (document, n) REFERENCES chunk ON DELETE CASCADE);
@@ -114,6 +114,7 @@ ALTER TABLE word ADD FOREIGN KEY (document, n) REFERENCES chunk ON DELETE CASCAD
 UPDATE chunk SET deleted_at = NULL WHERE document = 1 AND n = 2;
 CREATE FUNCTION needless() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.deleted_at IS NULL THEN RAISE EXCEPTION 'it is not marked'; END IF; RETURN NEW; END $$;
 CREATE TRIGGER needless BEFORE UPDATE ON chunk FOR EACH ROW EXECUTE FUNCTION needless();
+UPDATE document SET changes = 2 WHERE id = 1;
 SELECT objectlink.restore_rows('docs', 'a');
 DROP TRIGGER needless ON chunk;
 :rows

@@ -8,15 +8,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION objectlink.qualified_type(oid) IS 'how a type is named in a statement, without modifier, whatever the search_path';
 
--- PostgreSQL builds the queries of its own checks in this way (ruleutils.c, generate_operator_clause): what the operator takes
--- decides about the type, if it is not polymorphic.
+-- PostgreSQL builds the queries of its own checks in this way (ruleutils.c, generate_operator_clause): the operand becomes what the operator takes.
 CREATE FUNCTION objectlink.compared(p_left text, p_left_type oid, p_operator oid, p_right text, p_right_type oid, p_collation oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('(%s%s)%s OPERATOR(%I.%s) (%s%s)',
-                p_left, CASE WHEN l.oid <> p_left_type AND l.typtype <> 'p' THEN '::' || objectlink.qualified_type(l.oid) END,
+                p_left, CASE WHEN l.oid <> p_left_type THEN '::' || objectlink.qualified_type(l.oid) END,
                 (SELECT format(' COLLATE %I.%I', cn.nspname, c.collname) FROM pg_collation c JOIN pg_namespace cn ON cn.oid = c.collnamespace WHERE c.oid = p_collation),
                 n.nspname, o.oprname,
-                p_right, CASE WHEN r.oid <> p_right_type AND r.typtype <> 'p' THEN '::' || objectlink.qualified_type(r.oid) END)
+                p_right, CASE WHEN r.oid <> p_right_type THEN '::' || objectlink.qualified_type(r.oid) END)
   FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace JOIN pg_type l ON l.oid = o.oprleft JOIN pg_type r ON r.oid = o.oprright
   WHERE o.oid = p_operator
 $$;

@@ -84,8 +84,10 @@ DECLARE
   v_root regclass := (SELECT a.relation FROM objectlink.attachment a WHERE a.id = p_attachment_id);
   v_left regclass[] := coalesce(p_related, '{}');
   v_relation regclass;
-  v_parent oid;
-  v_found boolean;
+  v_depth int;
+  v_found boolean := true;
+  v_stuck boolean := false;
+  v_awaited regclass[];
   -- A related table marks its rows by a column of the same name.
   v_mark name := (SELECT a.soft_delete_column FROM objectlink.attachment a WHERE a.id = p_attachment_id);
 BEGIN
@@ -100,22 +102,33 @@ BEGIN
   INSERT INTO objectlink.row_policy (attachment_id, status_column, status_attnum, status_map, on_upload_failure, on_delete_failure)
   SELECT p_attachment_id, p_status_column,
          (SELECT c.attnum FROM pg_attribute c WHERE c.attrelid = v_root AND c.attname = p_status_column AND NOT c.attisdropped), p_status_map, p_on_upload_failure, p_on_delete_failure;
-  -- The nearest first: the others may hang on them.
+  -- Whatever a table refers to comes before it: so its rows are restored after those. Of tables that refer to one another one has to be first.
   LOOP
+    v_stuck := NOT v_found;
     v_found := false;
     FOREACH v_relation IN ARRAY v_left LOOP
-      v_parent := (objectlink.parent_of(p_attachment_id, v_root, v_relation)).parent;
-      CONTINUE WHEN v_parent IS NULL;
+      SELECT max(CASE WHEN c.confrelid = v_root THEN 0 ELSE r.depth END) + 1 INTO v_depth
+        FROM pg_constraint c LEFT JOIN objectlink.related_table r ON r.attachment_id = p_attachment_id AND r.relation = c.confrelid
+        WHERE c.contype = 'f' AND c.conrelid = v_relation AND c.conparentid = 0;
+      CONTINUE WHEN v_depth IS NULL;
+      v_awaited := ARRAY(
+        WITH RECURSIVE up (relid) AS (
+          SELECT v_relation::oid
+          UNION SELECT c.confrelid FROM up u JOIN pg_constraint c ON c.contype = 'f' AND c.conrelid = u.relid
+          WHERE c.confrelid::regclass = ANY (v_left) AND c.confrelid <> c.conrelid
+        ) SELECT c.confrelid FROM up u JOIN pg_constraint c ON c.contype = 'f' AND c.conrelid = u.relid
+        WHERE c.confrelid::regclass = ANY (v_left) AND c.confrelid <> c.conrelid);
+      CONTINUE WHEN v_awaited <> '{}' AND NOT (v_stuck AND v_relation = ANY (v_awaited));
+      v_stuck := false;
       INSERT INTO objectlink.related_table (attachment_id, relation, depth, status_column, status_attnum, soft_delete_column, soft_delete_type)
-      SELECT p_attachment_id, v_relation,
-             coalesce((SELECT r.depth FROM objectlink.related_table r WHERE r.attachment_id = p_attachment_id AND r.relation = v_parent), 0) + 1, c.attname, c.attnum, m.attname, m.atttypid
+      SELECT p_attachment_id, v_relation, v_depth, c.attname, c.attnum, m.attname, m.atttypid
       FROM (SELECT) one LEFT JOIN pg_attribute c ON c.attrelid = v_relation AND c.attname = p_status_column AND c.attnum > 0 AND NOT c.attisdropped
       LEFT JOIN pg_attribute m ON m.attrelid = v_relation AND m.attname = v_mark AND m.attnum > 0 AND NOT m.attisdropped
       ON CONFLICT DO NOTHING;
       v_left := array_remove(v_left, v_relation);
       v_found := true;
     END LOOP;
-    EXIT WHEN NOT v_found;
+    EXIT WHEN NOT v_found AND v_stuck;
   END LOOP;
   IF cardinality(v_left) > 0 THEN
     RAISE EXCEPTION 'table % is not related to %', v_left[1], v_root USING ERRCODE = 'invalid_foreign_key',

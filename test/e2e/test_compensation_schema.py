@@ -30,7 +30,7 @@ CREATE FUNCTION archive.after() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO archive.witness VALUES (current_user, tg_op, tg_argv[0]); RETURN NULL; END $$;
 CREATE TRIGGER after AFTER INSERT OR DELETE ON archive.note FOR EACH ROW EXECUTE FUNCTION archive.after('note');
 CREATE TRIGGER whole AFTER INSERT OR DELETE ON archive.book FOR EACH STATEMENT EXECUTE FUNCTION archive.after('book');
-CREATE CONSTRAINT TRIGGER late AFTER INSERT ON archive.page DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION archive.after('page, late');
+CREATE CONSTRAINT TRIGGER late AFTER INSERT OR DELETE ON archive.page DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION archive.after('page, late');
 """
 HIDDEN = """
 ALTER TABLE archive.{0} ENABLE ROW LEVEL SECURITY; ALTER TABLE archive.{0} FORCE ROW LEVEL SECURITY;
@@ -190,4 +190,4 @@ def test_an_upload_that_is_refused_takes_its_rows_and_all_that_hangs_on_them_awa
     archive.assert_bucket({"small/1"})
     if "delete_row" in request.node.callspec.params["archive"]:
         assert contents(pg) == contents(pg, "small/1")
-        assert_ran_as_owner(pg, "DELETE", [("book", 1), ("note", 8)])
+        assert_ran_as_owner(pg, "DELETE", [("book", 1), ("note", 8), ("page, late", 8)])
