@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "listed_page.hpp"
 #include "log.hpp"
 #include "work.hpp"
 
@@ -21,12 +22,33 @@ std::optional<std::string> text_of(const std::optional<std::int64_t>& number) {
 
 }  // namespace
 
+// A range that is not the first, or has got on, shows that somebody has asked before.
+AsideListing::AsideListing(Errand& errand, std::shared_ptr<RunInHand> run, RangeBounds bounds, std::uint64_t seed)
+    : KeyRange(std::move(bounds)),
+      errand_(errand),
+      run_(std::move(run)),
+      of_versions_(run_->aside == "versions"),
+      key_(bounds_.after),
+      item_(bounds_.item),
+      tries_(seed),
+      versioning_known_(!of_versions_ || bounds_.number > 0 || !bounds_.after.empty()),
+      reader_(std::make_shared<VersionsReader>(bounds_.after)) {}
+
 std::optional<AsideListing::Time> AsideListing::next_turn() const {
+  if (done_) return Time{};
   if (!page_) return not_before_;
   return page_->arrived ? std::optional(Time{}) : std::nullopt;
 }
 
-void AsideListing::list(Time) {
+std::optional<std::string> AsideListing::position() const {
+  const bool may_split = of_versions_ && versioning_known_ && !done_ && can_be_ours(key_) &&
+                         errand_.traits().capabilities.list_order == Support::yes;
+  if (!may_split || (page_ && page_->listed && page_->arrived)) return std::nullopt;
+  return key_;
+}
+
+void AsideListing::ask_for_page(Database&, Time) {
+  begun_ = true;
   ++run_->requests;
   page_ = std::make_shared<Page>();
   if (versioning_known_)
@@ -55,9 +77,9 @@ void AsideListing::ask_versioning(const std::shared_ptr<Page>& page) {
 
 void AsideListing::ask_page(const std::shared_ptr<Page>& page) {
   errand_.send_and_read(
-      [kind = kind_, prefix = run_->prefix, key = key_, item = item_, size = run_->page_size](S3RequestBuilder& builder,
-                                                                                              const Signing& signing) {
-        if (kind == Kind::uploads) return builder.list_multipart_uploads(signing, prefix, key, item);
+      [of_versions = of_versions_, prefix = run_->prefix, key = key_, item = item_, size = run_->page_size](
+          S3RequestBuilder& builder, const Signing& signing) {
+        if (!of_versions) return builder.list_multipart_uploads(signing, prefix, key, item);
         return builder.list_object_versions(
             signing, {.prefix = prefix, .key_marker = key, .version_id_marker = item, .max_keys = size});
       },
@@ -66,7 +88,7 @@ void AsideListing::ask_page(const std::shared_ptr<Page>& page) {
         page->error.reset();
         // A try that is repeated begins from what the page before had left.
         self->read_ = std::make_shared<VersionsReader>(*self->reader_);
-        auto listed = self->kind_ == Kind::uploads ? read_uploads_page(reply) : self->read_->read(reply);
+        auto listed = self->of_versions_ ? self->read_->read(reply) : read_uploads_page(reply);
         if (!listed.ok()) {
           page->error = listed.error();
           return;
@@ -82,7 +104,7 @@ void AsideListing::ask_page(const std::shared_ptr<Page>& page) {
       });
 }
 
-AsideListing::Outcome AsideListing::turn(Database& database, Time now) {
+KeyRange::Outcome AsideListing::turn(Database& database, Time now, bool) {
   if (!page_ || !page_->arrived) return Outcome::nothing;
   if (page_->error) return failed(database, now, *page_->error);
   if (!page_->is_about_versioning) return hand_over(database, now);
@@ -94,27 +116,28 @@ AsideListing::Outcome AsideListing::turn(Database& database, Time now) {
   return Outcome::progress;
 }
 
-AsideListing::Outcome AsideListing::leave_out(Database& database, const std::string& note) {
-  database.query("SELECT objectlink.skip_aside($1, $2, $3, $4, $5, $6)", run_->store, run_->epoch, run_->id, name(),
-                 std::exchange(run_->requests, 0), note);
-  return Outcome::over;
+KeyRange::Outcome AsideListing::leave_out(Database& database, const std::string& note) {
+  database.query("SELECT objectlink.skip_aside($1, $2, $3, $4, $5, $6)", run_->store, run_->epoch, run_->id,
+                 run_->aside, std::exchange(run_->requests, 0), note);
+  return Outcome::stopped;
 }
 
-AsideListing::Outcome AsideListing::failed(Database& database, Time now, const S3Error& error) {
+KeyRange::Outcome AsideListing::failed(Database& database, Time now, const S3Error& error) {
   const auto page = std::exchange(page_, nullptr);  // the error may be its
   if (is_refused(error) || (tries_.is_last() && !is_outage(error))) {
     log::warning("reconcile.aside_left_out", error.describe(),
-                 {{"store", run_->store_name}, {"run", run_->id}, {"what", name()}});
-    return leave_out(database, std::string(name()) + " were not listed: " + presentable(error.describe()));
+                 {{"store", run_->store_name}, {"run", run_->id}, {"what", run_->aside}});
+    return leave_out(database, run_->aside + " were not listed: " + presentable(error.describe()));
   }
   const auto again = tries_.failed(errand_, database, *run_, key_, error, now);
-  if (!again) return Outcome::over;
+  if (!again) return Outcome::stopped;
   not_before_ = *again;
   return Outcome::progress;
 }
 
-AsideListing::Outcome AsideListing::hand_over(Database& database, Time now) {
-  const AsidePage& listed = *page_->listed;
+// The range may have become shorter since the page was asked for.
+KeyRange::Outcome AsideListing::hand_over(Database& database, Time now) {
+  AsidePage& listed = *page_->listed;
   if (!listed.last && listed.next_key == key_ && listed.next_item == item_) {
     S3Error error;
     error.klass = ErrorClass::conflict;
@@ -123,6 +146,7 @@ AsideListing::Outcome AsideListing::hand_over(Database& database, Time now) {
     error.status = 200;
     return failed(database, now, error);
   }
+  cut_page(listed, bounds_.up_to);
   std::vector<std::string_view> keys, items, etags;
   std::vector<std::int64_t> sizes;
   std::vector<std::string> markers;
@@ -136,24 +160,32 @@ AsideListing::Outcome AsideListing::hand_over(Database& database, Time now) {
     ages.push_back(text_of(entry.age ? std::optional<std::int64_t>(entry.age->count()) : std::nullopt));
     initiated.push_back(text_of(entry.initiated_ms));
   }
-  const auto next_key = listed.last ? std::nullopt : std::optional(listed.next_key);
+  const bool moves = !listed.resume_key.empty();
+  const std::string resume_key = moves ? listed.resume_key : bounds_.after;
+  const std::string resume_item = moves ? listed.resume_item : bounds_.item;
+  const auto reached = listed.last ? std::nullopt : std::optional(resume_key);
   const int requests = std::exchange(run_->requests, 0);
   const Rows rows =
-      kind_ == Kind::uploads
+      of_versions_
           ? database.query(
-                "SELECT objectlink.note_uploads($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], $10::text[], "
-                "$11::bigint[], $12::bigint[])",
-                run_->store, run_->epoch, run_->id, key_, item_, next_key, listed.next_item, requests, text_array(keys),
-                text_array(items), text_array(initiated), text_array(ages))
+                "SELECT objectlink.note_versions($1, $2, $3, $4, $5, $6, $7, $8::text[], $9::text[], $10::boolean[], "
+                "$11::bigint[], $12::text[], $13::bigint[])",
+                run_->store, run_->epoch, run_->id, bounds_.number, bounds_.after, reached, requests, text_array(keys),
+                text_array(items), text_array(markers), int_array(sizes), text_array(etags), text_array(ages))
           : database.query(
-                "SELECT objectlink.note_versions($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], $10::text[], "
-                "$11::boolean[], $12::bigint[], $13::text[], $14::bigint[])",
-                run_->store, run_->epoch, run_->id, key_, item_, next_key, listed.next_item, requests, text_array(keys),
-                text_array(items), text_array(markers), int_array(sizes), text_array(etags), text_array(ages));
-  if (rows.text(0, 0) != "listing") return Outcome::over;
+                "SELECT objectlink.note_uploads($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text[], $11::text[], "
+                "$12::bigint[], $13::bigint[])",
+                run_->store, run_->epoch, run_->id, bounds_.number, bounds_.after, bounds_.item, reached, resume_item,
+                requests, text_array(keys), text_array(items), text_array(initiated), text_array(ages));
+  if (rows.text(0, 0) != "listing") return Outcome::stopped;
   tries_.succeeded();
+  done_ = listed.last;
+  bounds_.after = resume_key;
+  bounds_.item = resume_item;
   key_ = listed.next_key;
   item_ = listed.next_item;
+  if (first_key_.empty()) first_key_ = key_;
+  ++pages_since_split_;
   reader_ = std::move(read_);
   page_.reset();
   not_before_ = now;

@@ -1,6 +1,7 @@
-// How does a run list what lies in a bucket beside its keys? Uploads that nobody has ended, then versions that are not current, page
-// behind page, each handed to the database, which says what of it is not as it should be (extension/sql/72_compare_aside.sql). What the
-// store refuses to list is left out, with a note in the run; only what it does not answer at all is waited for.
+// How does a run list what lies in a bucket beside its keys? Uploads that nobody has ended, in one range; then versions that are not
+// current, in several at once. Page behind page of a range is handed to the database, which says what of it is not as it should be
+// (extension/sql/72_compare_aside.sql). What the store refuses to list is left out, with a note in the run; only what it does not
+// answer at all is waited for.
 // Loop's thread, but for reading pages; held by the completions of its requests as well.
 #pragma once
 
@@ -12,33 +13,22 @@
 #include "aside_page.hpp"
 #include "database.hpp"
 #include "errand.hpp"
+#include "key_range.hpp"
 #include "run_in_hand.hpp"
 
 namespace objectlink {
 
-class AsideListing : public std::enable_shared_from_this<AsideListing> {
+class AsideListing : public KeyRange, public std::enable_shared_from_this<AsideListing> {
  public:
-  using Time = std::chrono::steady_clock::time_point;
-  enum class Outcome { nothing, progress, over };  // over: complete, left out, or the run does not go on
-  enum class Kind { uploads, versions };
+  AsideListing(Errand& errand, std::shared_ptr<RunInHand> run, RangeBounds bounds, std::uint64_t seed);
 
-  AsideListing(Errand& errand, std::shared_ptr<RunInHand> run, Kind kind, std::string key, std::string item,
-               std::uint64_t seed)
-      : errand_(errand),
-        run_(std::move(run)),
-        kind_(kind),
-        key_(std::move(key)),
-        item_(std::move(item)),
-        tries_(seed),
-        versioning_known_(kind == Kind::uploads || !key_.empty()),
-        reader_(std::make_shared<VersionsReader>()) {}
-
-  bool wants_page(Time now) const { return !page_ && now >= not_before_; }
-  void list(Time now);
-  // Throws DatabaseError.
-  Outcome turn(Database& database, Time now);
-  // None: a reply is waited for.
-  std::optional<Time> next_turn() const;
+  std::optional<Time> next_turn() const override;
+  bool wants_page(Time now) const override { return !done_ && !page_ && now >= not_before_; }
+  void ask_for_page(Database& database, Time now) override;
+  std::size_t listings_under_way() const override { return page_ && !page_->arrived ? 1 : 0; }
+  Outcome turn(Database& database, Time now, bool may_ask) override;
+  // Uploads lie in no order that is promised, so they are not split; nor are versions of a store that was not proved to list by bytes.
+  std::optional<std::string> position() const override;
 
  private:
   struct Page {
@@ -49,7 +39,6 @@ class AsideListing : public std::enable_shared_from_this<AsideListing> {
     bool arrived = false;
   };
 
-  const char* name() const { return kind_ == Kind::uploads ? "uploads" : "versions"; }
   void ask_versioning(const std::shared_ptr<Page>& page);
   void ask_page(const std::shared_ptr<Page>& page);
   Outcome hand_over(Database& database, Time now);
@@ -58,8 +47,8 @@ class AsideListing : public std::enable_shared_from_this<AsideListing> {
 
   Errand& errand_;
   const std::shared_ptr<RunInHand> run_;
-  const Kind kind_;
-  std::string key_;  // up to where it was handed over
+  const bool of_versions_;
+  std::string key_;  // up to where it was handed over: as the store counts, not as the database does
   std::string item_;
   PageTries tries_;
   bool versioning_known_;                   // whether there can be versions at all

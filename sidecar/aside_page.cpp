@@ -19,16 +19,6 @@ S3Error flaw(const HttpReply& reply, const char* code, const char* message) {
   return error;
 }
 
-// Where the listing goes on has to stand in the database.
-std::optional<S3Error> go_on_behind(AsidePage& page, const HttpReply& reply, const std::string& key,
-                                    const std::string& item) {
-  if (!can_be_ours(key) || !can_be_ours(item))
-    return flaw(reply, "ListingForeign", "a page of the listing ends with a key that the database cannot hold");
-  page.next_key = key;
-  page.next_item = item;
-  return std::nullopt;
-}
-
 }  // namespace
 
 S3Result<AsidePage> read_uploads_page(const HttpReply& reply) {
@@ -48,8 +38,12 @@ S3Result<AsidePage> read_uploads_page(const HttpReply& reply) {
       entry.initiated_ms = std::chrono::duration_cast<milliseconds>(upload.initiated->time_since_epoch()).count();
     page.entries.push_back(std::move(entry));
   }
-  if (!page.last)
-    if (auto found = go_on_behind(page, reply, listing.next_key_marker, listing.next_upload_id_marker)) return *found;
+  if (page.last) return page;
+  // Where the listing goes on has to stand in the database.
+  if (!can_be_ours(listing.next_key_marker) || !can_be_ours(listing.next_upload_id_marker))
+    return flaw(reply, "ListingForeign", "a page of the listing ends with a key that the database cannot hold");
+  page.next_key = page.resume_key = listing.next_key_marker;
+  page.next_item = page.resume_item = listing.next_upload_id_marker;
   return page;
 }
 
@@ -67,8 +61,10 @@ S3Result<AsidePage> VersionsReader::read(const HttpReply& reply) {
     marker_.reset();
   };
   for (const ListedVersion& version : listing.versions) {
+    if (version.key == after_) continue;
     if (version.key != key_) {
       end_key();
+      if (key_ != after_ && can_be_ours(key_)) page.resume_key = key_;
       key_ = version.key;
     }
     if (!version.is_marker) marker_.reset();  // it hides this one
@@ -85,11 +81,19 @@ S3Result<AsidePage> VersionsReader::read(const HttpReply& reply) {
     else if (version.is_marker)
       marker_ = std::move(entry);
   }
-  if (page.last)
+  if (page.last) {
     end_key();
-  else if (auto found = go_on_behind(page, reply, listing.versions.back().key, listing.versions.back().version_id))
-    return *found;
+    return page;
+  }
+  page.next_key = listing.versions.back().key;
+  page.next_item = listing.versions.back().version_id;
   return page;
+}
+
+void cut_page(AsidePage& page, const std::optional<std::string>& range_end) {
+  if (!range_end) return;
+  std::erase_if(page.entries, [&range_end](const AsideEntry& entry) { return entry.key > *range_end; });
+  page.last |= page.next_key > *range_end;
 }
 
 }  // namespace objectlink

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "s3_error.hpp"
@@ -29,20 +30,30 @@ struct AsidePage {
   bool last = false;
   std::string next_key;  // where it goes on; empty if it is the last
   std::string next_item;
+  // Behind which it may be begun anew by who knows nothing of this page; empty: nothing is told in full up to now.
+  std::string resume_key;
+  std::string resume_item;
 };
 
 S3Result<AsidePage> read_uploads_page(const HttpReply& reply);
 
 // Versions of one key stand together, the newest first, and may go on with the next page: whether a marker hides something is known
-// only behind its key.
+// only behind its key. So a listing begins and ends between two keys, and goes on anew only there.
 class VersionsReader {
  public:
+  // It begins behind this key. Not every store leaves its versions out (RGW does not), so they are left out here.
+  explicit VersionsReader(std::string after) : after_(std::move(after)), key_(after_) {}
+
   // A page is read once; what is left over is in the last one.
   S3Result<AsidePage> read(const HttpReply& reply);
 
  private:
+  std::string after_;
   std::string key_;                   // whose versions were read last
   std::optional<AsideEntry> marker_;  // its current version, nothing below it up to now
 };
+
+// Leaves out what lies behind the end of a range. A page that has got there is the last.
+void cut_page(AsidePage& page, const std::optional<std::string>& range_end);
 
 }  // namespace objectlink

@@ -50,8 +50,15 @@ std::optional<ComparedRange::Time> ComparedRange::next_turn() const {
   return next_ ? std::nullopt : std::optional(not_before_);
 }
 
-void ComparedRange::list(Time now) {
+void ComparedRange::ask_for_page(Database& database, Time now) {
   begun_ = true;
+  if (run_->collected)
+    read_collected(database, now);
+  else
+    list(now);
+}
+
+void ComparedRange::list(Time now) {
   ++run_->requests;
   auto page = std::make_shared<Page>();
   next_ = page;
@@ -89,7 +96,6 @@ void ComparedRange::list(Time now) {
 }
 
 void ComparedRange::read_collected(Database& database, Time now) {
-  begun_ = true;
   auto page = std::make_shared<Page>();
   const std::string after = page_ ? page_->listed->up_to : bounds_.after;
   const Rows rows = database.query(
@@ -387,11 +393,6 @@ std::optional<std::string> ComparedRange::position() const {
   if (next_ && next_->arrived)
     return next_->listed && !next_->listed->last ? std::optional(next_->listed->up_to) : std::nullopt;
   return page_ ? page_->listed->up_to : bounds_.after;
-}
-
-void ComparedRange::set_end(std::string up_to) {
-  bounds_.up_to = std::move(up_to);
-  begin_anew();
 }
 
 }  // namespace objectlink

@@ -13,6 +13,7 @@
 
 #include "database.hpp"
 #include "errand.hpp"
+#include "key_range.hpp"
 #include "listed_page.hpp"
 #include "page_sums.hpp"
 #include "run_in_hand.hpp"
@@ -20,44 +21,24 @@
 
 namespace objectlink {
 
-struct RangeBounds {
-  int number = 0;
-  std::string after;
-  std::optional<std::string> up_to;  // none: there is no end
-};
-
-class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
+class ComparedRange : public KeyRange, public std::enable_shared_from_this<ComparedRange> {
  public:
-  using Time = std::chrono::steady_clock::time_point;
-  enum class Outcome {
-    nothing,
-    progress,
-    stopped
-  };  // stopped: the database says that the run does not go on as it was
-
   ComparedRange(Errand& errand, std::shared_ptr<RunInHand> run, RangeBounds bounds, std::uint64_t seed)
-      : errand_(errand), run_(std::move(run)), bounds_(std::move(bounds)), tries_(seed) {}
+      : KeyRange(std::move(bounds)), errand_(errand), run_(std::move(run)), tries_(seed) {}
 
-  const RangeBounds& bounds() const { return bounds_; }
-  bool is_begun() const { return begun_; }
-  bool is_done() const { return done_; }
   // It wants to ask for a page, or to look at objects.
-  bool waits_to_ask(Time now) const;
-  // Something can be done that needs no reply; none: nothing, or a reply is waited for.
-  std::optional<Time> next_turn() const;
+  bool waits_to_ask(Time now) const override;
+  std::optional<Time> next_turn() const override;
 
-  // Listings.
-  bool wants_page(Time now) const;
-  void list(Time now);
-  // The same from the database, where the listing was collected. Throws DatabaseError.
-  void read_collected(Database& database, Time now);
-  std::size_t listings_under_way() const { return next_ && !next_->arrived ? 1 : 0; }
+  bool wants_page(Time now) const override;
+  // From the store, or from the database, where the listing was collected.
+  void ask_for_page(Database& database, Time now) override;
+  std::size_t listings_under_way() const override { return next_ && !next_->arrived ? 1 : 0; }
 
-  // What does not need a comparison of sums: a page that failed, one whose sums differ, looks. Throws DatabaseError.
-  Outcome turn(Database& database, Time now, bool may_ask);
+  // What does not need a comparison of sums: a page that failed, one whose sums differ, looks.
+  Outcome turn(Database& database, Time now, bool may_ask) override;
 
-  // A page waits to be compared by its sums.
-  bool awaits_sums() const { return page_ && page_->listed && page_->agree.empty(); }
+  ComparedRange* awaiting_sums() override { return awaits_sums() ? this : nullptr; }
   const ListedPage& listed() const { return *page_->listed; }
   const std::vector<KeyBlock>& blocks() const { return page_->blocks; }
   // The last key that a block covers; none: there is no end.
@@ -65,12 +46,7 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
   // Which of them agree, '1' or '0' each, as objectlink.compare_sums() says.
   void set_agreement(const std::string& agree, Time now);
 
-  // Splitting: what lies behind this key may become another range. None: nothing may.
-  std::optional<std::string> position() const;
-  const std::string& first_key() const { return first_key_; }
-  unsigned pages_since_split() const { return pages_since_split_; }
-  void set_end(std::string up_to);
-  void begin_anew() { pages_since_split_ = 0; }
+  std::optional<std::string> position() const override;
 
  private:
   // An object that the listing and the registry disagree about.
@@ -108,6 +84,9 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
     std::size_t under_way = 0;
   };
 
+  void list(Time now);
+  void read_collected(Database& database, Time now);
+  bool awaits_sums() const { return page_ && page_->listed && page_->agree.empty(); }
   bool is_looking() const { return page_ && !page_->looks.empty(); }
   void take_next(Time now);
   Outcome pass_agreeing(Database& database, Time now);
@@ -123,13 +102,8 @@ class ComparedRange : public std::enable_shared_from_this<ComparedRange> {
 
   Errand& errand_;
   const std::shared_ptr<RunInHand> run_;
-  RangeBounds bounds_;          // `after`: as in the database
   std::shared_ptr<Page> page_;  // that is compared
   std::shared_ptr<Page> next_;  // that is listed meanwhile
-  bool begun_ = false;
-  bool done_ = false;
-  std::string first_key_;
-  unsigned pages_since_split_ = 0;
   PageTries tries_;
   Time not_before_{};
 };

@@ -115,10 +115,12 @@ void OwnedStore::connect() {
   requests_.show_pace();
 }
 
-// What the store can do is found out when there is something to delete, or an upload has shown that it works; not before.
+// What the store can do is found out when there is something to delete, or an upload has shown that it works; not before. A run that
+// changes nothing goes by what is recorded.
 bool OwnedStore::find_out(Time now) {
   const bool wanted = wants_to_delete() || std::exchange(upload_proved_, false);
-  const bool ready = !wanted || known_.ready(context_.database, now, !health_.is_paused());
+  const bool has_use = wanted || upkeep_.is_looking();
+  const bool ready = !has_use || known_.ready(context_.database, now, wanted && !health_.is_paused());
   if (known_.take_checksums_changed()) connect();
   return ready;
 }

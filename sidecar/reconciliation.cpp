@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "aside_listing.hpp"
+#include "compared_range.hpp"
 #include "log.hpp"
 
 namespace objectlink {
@@ -46,8 +48,7 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn() const {
     if (next_look_ != Time::max() && last_look_ != Time{}) return next_look_;
     return std::nullopt;
   }
-  std::optional<Time> next = aside_        ? aside_->next_turn()
-                             : reading_    ? reading_->next_turn()
+  std::optional<Time> next = reading_      ? reading_->next_turn()
                              : collecting_ ? collecting_->next_turn()
                                            : next_turn_of_ranges();
   if (next) next = std::max(*next, rest_.until());
@@ -66,7 +67,6 @@ std::optional<Reconciliation::Time> Reconciliation::next_turn_of_ranges() const 
 }
 
 bool Reconciliation::waits_to_ask(Time now) const {
-  if (aside_) return aside_->wants_page(now);
   if (collecting_) return collecting_->wants_page(now);
   if (reading_) return reading_->wants_piece(now);
   return run_ && std::ranges::any_of(ranges_, [now](const auto& range) { return range->waits_to_ask(now); });
@@ -85,8 +85,7 @@ bool Reconciliation::turn(Database& database, Time now, std::size_t requests_max
     if (rest_.is_resting(now)) return false;
     const Time begun = std::chrono::steady_clock::now();
     const bool may_ask = requests_max > 0;
-    const bool progress = aside_        ? list_aside(database, now, may_ask)
-                          : reading_    ? read_inventory(database, now, may_ask)
+    const bool progress = reading_      ? read_inventory(database, now, may_ask)
                           : collecting_ ? collect(database, now, may_ask)
                                         : go_on(database, now, requests_max);
     if (progress) rest(database, begun);
@@ -115,7 +114,7 @@ bool Reconciliation::load(Database& database, Time now) {
   last_look_ = now;
   next_look_ = Time::max();
   const Rows rows = database.query(
-      "SELECT id, prefix, store_prefix, page_size, listing, inventory, sampled, aside, aside_key, aside_item FROM "
+      "SELECT id, prefix, store_prefix, page_size, listing, inventory, sampled, aside FROM "
       "objectlink.next_run($1, $2)",
       store_, epoch_);
   if (rows.is_null(0, 0)) return false;
@@ -129,8 +128,8 @@ bool Reconciliation::load(Database& database, Time now) {
   run_->page_size = static_cast<int>(rows.integer(0, 3));
   run_->seed = rng_();
   if (!rows.is_null(0, 7)) {
-    const auto kind = rows.string(0, 7) == "uploads" ? AsideListing::Kind::uploads : AsideListing::Kind::versions;
-    aside_ = std::make_shared<AsideListing>(errand_, run_, kind, rows.string(0, 8), rows.string(0, 9), rng_());
+    run_->aside = rows.string(0, 7);
+    begin_ranges(database);
     return true;
   }
   const std::string listing = rows.string(0, 4);
@@ -152,42 +151,61 @@ bool Reconciliation::load(Database& database, Time now) {
               {{"store", name_}, {"run", run_->id}});
     return true;
   }
+  begin_ranges(database);
+  return true;
+}
+
+void Reconciliation::begin_ranges(Database& database) {
   load_ranges(database);
-  const std::string after = ranges_.empty() ? std::string() : ranges_.front()->bounds().after;
+  if (ranges_.empty()) {  // somebody has ended or paused it in this very moment
+    finish();
+    return;
+  }
+  const std::string& after = ranges_.front()->bounds().after;
   const bool is_new = ranges_.size() == 1 && after.empty();
+  const std::string what = run_->aside.empty() ? "compares the store" : "lists " + run_->aside;
   log::info(
-      "reconcile.started", is_new ? "compares the store" : "goes on comparing the store",
+      "reconcile.started", is_new ? what : "goes on: " + what,
       {{"store", name_}, {"run", run_->id}, {"prefix", run_->prefix}, {"after", after}, {"ranges", ranges_.size()}});
+  // What is listed aside is split when it turns out that there may be anything.
+  if (is_new && run_->aside.empty()) cut_first_range(database);
+}
+
+const KeySpread& Reconciliation::spread(Database& database) {
+  if (spread_) return *spread_;
   const Rows sample =
       database.query("SELECT unnest(keys), expected FROM objectlink.sample_keys($1, $2, $3)", store_, epoch_, run_->id);
   std::vector<std::string> keys;
   for (std::size_t row = 0; row < sample.size(); ++row) keys.push_back(sample.string(row, 0));
-  spread_ = KeySpread(std::move(keys), sample.empty() ? 0 : sample.integer(0, 1));
-  may_split_ = true;
-  if (is_new) cut_first_range(database);
-  return true;
+  return spread_.emplace(std::move(keys), sample.empty() ? 0 : sample.integer(0, 1));
 }
 
 // What is known already stays as it is; ranges that are not in the database any more are done.
 void Reconciliation::load_ranges(Database& database) {
-  const Rows rows = database.query("SELECT number, after_key, up_to FROM objectlink.run_ranges($1, $2, $3)", store_,
-                                   epoch_, run_->id);
+  const Rows rows = database.query("SELECT number, after_key, after_item, up_to FROM objectlink.run_ranges($1, $2, $3)",
+                                   store_, epoch_, run_->id);
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    RangeBounds bounds{static_cast<int>(rows.integer(row, 0)), rows.string(row, 1), std::nullopt};
-    if (!rows.is_null(row, 2)) bounds.up_to = rows.string(row, 2);
+    RangeBounds bounds{static_cast<int>(rows.integer(row, 0)), rows.string(row, 1), rows.string(row, 2), std::nullopt};
+    if (!rows.is_null(row, 3)) bounds.up_to = rows.string(row, 3);
     const auto known =
         std::ranges::find_if(ranges_, [&bounds](const auto& range) { return range->bounds().number == bounds.number; });
     if (known == ranges_.end())
-      ranges_.push_back(std::make_shared<ComparedRange>(errand_, run_, std::move(bounds), rng_()));
+      ranges_.push_back(make_range(std::move(bounds)));
     else if (bounds.up_to && (*known)->bounds().up_to != bounds.up_to)
       (*known)->set_end(*bounds.up_to);
   }
 }
 
+std::shared_ptr<KeyRange> Reconciliation::make_range(RangeBounds bounds) {
+  if (run_->aside.empty()) return std::make_shared<ComparedRange>(errand_, run_, std::move(bounds), rng_());
+  return std::make_shared<AsideListing>(errand_, run_, std::move(bounds), rng_());
+}
+
 void Reconciliation::cut_first_range(Database& database) {
   const RangeBounds& bounds = ranges_.front()->bounds();
-  const std::int64_t pages = spread_.expected(bounds.after, bounds.up_to) / run_->page_size;
-  const auto keys = spread_.cut(bounds.after, bounds.up_to, run_->sampled ? sampled_parts(pages) : parts_of(pages));
+  const std::int64_t pages = spread(database).expected(bounds.after, bounds.up_to) / run_->page_size;
+  const auto keys =
+      spread(database).cut(bounds.after, bounds.up_to, run_->sampled ? sampled_parts(pages) : parts_of(pages));
   if (keys.empty()) return;
   // In one statement; the function says why.
   const char* const cut =
@@ -196,18 +214,6 @@ void Reconciliation::cut_first_range(Database& database) {
   database.query(cut, store_, epoch_, run_->id, bounds.number, text_array(keys));
   if (run_->sampled) ranges_.clear();
   load_ranges(database);
-}
-
-// What comes behind it is loaded anew.
-bool Reconciliation::list_aside(Database& database, Time now, bool may_ask) {
-  bool asked = false;
-  if (may_ask && aside_->wants_page(now)) {
-    aside_->list(now);
-    asked = true;
-  }
-  const auto outcome = aside_->turn(database, now);
-  if (outcome == AsideListing::Outcome::over) finish();
-  return asked || outcome != AsideListing::Outcome::nothing;
 }
 
 bool Reconciliation::collect(Database& database, Time now, bool may_ask) {
@@ -249,24 +255,24 @@ bool Reconciliation::go_on(Database& database, Time now, std::size_t requests_ma
   }
   auto outcome = compare_sums(database, now);
   // One range a turn: each may take a transaction of its own, and others wait for the session too.
-  for (std::size_t i = 0; i < ranges_.size() && outcome == ComparedRange::Outcome::nothing; ++i) {
+  for (std::size_t i = 0; i < ranges_.size() && outcome == KeyRange::Outcome::nothing; ++i) {
     next_range_ = (next_range_ + 1) % ranges_.size();
     outcome = ranges_[next_range_]->turn(database, now, requests_max > 0);
   }
-  if (outcome != ComparedRange::Outcome::stopped &&
+  if (outcome != KeyRange::Outcome::stopped &&
       std::erase_if(ranges_, [](const auto& range) { return range->is_done(); }) > 0) {
-    may_split_ = true;
     progress = true;
     if (ranges_.empty()) {
-      log::info("reconcile.done", "the store is compared", {{"store", name_}, {"run", run_->id}});
-      outcome = ComparedRange::Outcome::stopped;
+      if (run_->aside.empty())
+        log::info("reconcile.done", "the store is compared", {{"store", name_}, {"run", run_->id}});
+      outcome = KeyRange::Outcome::stopped;
     }
   }
-  if (outcome == ComparedRange::Outcome::stopped && run_->has_to_collect)
+  if (outcome == KeyRange::Outcome::stopped && run_->has_to_collect)
     begin_collecting(database);
-  else if (outcome == ComparedRange::Outcome::stopped)
+  else if (outcome == KeyRange::Outcome::stopped)
     finish();
-  return progress || outcome != ComparedRange::Outcome::nothing;
+  return progress || outcome != KeyRange::Outcome::nothing;
 }
 
 // Ranges that are begun go first, so that few are under way at once.
@@ -282,28 +288,25 @@ bool Reconciliation::ask(Database& database, Time now, std::size_t requests_max)
     for (const auto& range : ranges_) {
       if (under_way >= at_once) return asked;
       if (range->is_begun() == fresh || !range->wants_page(now) || (fresh && begun >= at_once)) continue;
-      if (run_->collected)
-        range->read_collected(database, now);
-      else
-        range->list(now);
+      range->ask_for_page(database, now);
       begun += fresh;
       ++under_way;
       asked = true;
     }
   }
   // There is room for another one.
-  if (may_split_ && begun == ranges_.size() && begun < at_once) asked |= split_longest(database);
+  if (begun == ranges_.size() && begun < at_once) asked |= split_longest(database);
   return asked;
 }
 
 bool Reconciliation::split_longest(Database& database) {
-  std::shared_ptr<ComparedRange> longest;
+  std::shared_ptr<KeyRange> longest;
   std::int64_t expected_max = 0;
   bool unknown = false;
   for (const auto& range : ranges_) {
     const auto position = range->position();
     if (!position) continue;
-    const std::int64_t expected = spread_.expected(*position, range->bounds().up_to);
+    const std::int64_t expected = spread(database).expected(*position, range->bounds().up_to);
     if (expected >= 2 * range_pages_min * run_->page_size && expected > expected_max) {
       longest = range;
       expected_max = expected;
@@ -316,7 +319,7 @@ bool Reconciliation::split_longest(Database& database) {
   std::vector<std::string> keys;
   const std::string position = *longest->position();
   if (expected_max > 0)
-    keys = spread_.cut(position, longest->bounds().up_to, 2);
+    keys = spread(database).cut(position, longest->bounds().up_to, 2);
   else if (const auto ahead =
                unknown ? key_ahead(longest->first_key(), position, longest->bounds().up_to) : std::nullopt)
     keys.push_back(*ahead);
@@ -324,17 +327,19 @@ bool Reconciliation::split_longest(Database& database) {
   if (keys.empty()) return false;
   database.query("SELECT objectlink.split_range($1, $2, $3, $4, $5::text[])", store_, epoch_, run_->id,
                  longest->bounds().number, text_array(keys));
+  const std::size_t before = ranges_.size();
   load_ranges(database);
-  return true;
+  return ranges_.size() > before;
 }
 
-ComparedRange::Outcome Reconciliation::compare_sums(Database& database, Time now) {
-  std::vector<std::shared_ptr<ComparedRange>> ready;
+KeyRange::Outcome Reconciliation::compare_sums(Database& database, Time now) {
+  std::vector<ComparedRange*> ready;
   std::vector<std::int64_t> numbers, listed, blocks, keys, contents;
   std::vector<std::string> afters;
   std::vector<std::optional<std::string>> bounds;
-  for (const auto& range : ranges_) {
-    if (!range->awaits_sums()) continue;
+  for (const auto& any : ranges_) {
+    ComparedRange* const range = any->awaiting_sums();
+    if (!range) continue;
     ready.push_back(range);
     numbers.push_back(range->bounds().number);
     afters.push_back(range->bounds().after);
@@ -349,24 +354,24 @@ ComparedRange::Outcome Reconciliation::compare_sums(Database& database, Time now
     listed.push_back(ours);
     blocks.push_back(static_cast<std::int64_t>(range->blocks().size()));
   }
-  if (ready.empty()) return ComparedRange::Outcome::nothing;
+  if (ready.empty()) return KeyRange::Outcome::nothing;
   const Rows rows = database.query(
       "SELECT n.agree FROM unnest(objectlink.compare_sums($1, $2, $3, $4, $5, $6::int[], $7::text[], $8::int[], "
       "$9::int[], $10::text[], $11::bigint[], $12::bigint[])) WITH ORDINALITY AS n (agree, at) ORDER BY n.at",
       store_, epoch_, run_->id, std::exchange(run_->requests, 0), static_cast<std::int64_t>(run_->seed),
       int_array(numbers), text_array(afters), int_array(listed), int_array(blocks), text_array(bounds), int_array(keys),
       int_array(contents));
-  if (rows.size() != ready.size()) return ComparedRange::Outcome::stopped;
+  if (rows.size() != ready.size()) return KeyRange::Outcome::stopped;
   for (std::size_t i = 0; i < ready.size(); ++i) {
     const std::string agree = rows.string(i, 0);
-    if (agree.empty()) return ComparedRange::Outcome::stopped;  // it is loaded anew
+    if (agree.empty()) return KeyRange::Outcome::stopped;  // it is loaded anew
     ready[i]->set_agreement(agree, now);
   }
-  return ComparedRange::Outcome::progress;
+  return KeyRange::Outcome::progress;
 }
 
 void Reconciliation::finish() {
-  aside_.reset();
+  spread_.reset();
   collecting_.reset();
   reading_.reset();
   ranges_.clear();

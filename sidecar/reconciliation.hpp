@@ -1,5 +1,5 @@
-// How is a store compared with the registry? In ranges of keys (compared_range.hpp), several at once, in the order in which pages of
-// their listings come. Pages that have come are compared together, by their sums (objectlink.compare_sums()): most of them are as they
+// How is a store compared with the registry? What lies beside its keys is listed first (aside_listing.hpp), then the keys are compared
+// (compared_range.hpp): both in ranges of keys, several at once, in the order in which pages of their listings come. Pages that have come are compared together, by their sums (objectlink.compare_sums()): most of them are as they
 // should be, and nothing but the sums reaches the database. Where the ranges lie follows from the keys that the registry knows
 // (key_spread.hpp); one that turns out long is split when there is room for another.
 // A store that lists in another order than that of bytes has its listing collected first (collected_listing.hpp); an inventory that is
@@ -17,12 +17,11 @@
 #include <string>
 #include <vector>
 
-#include "aside_listing.hpp"
 #include "collected_listing.hpp"
-#include "compared_range.hpp"
 #include "database.hpp"
 #include "errand.hpp"
 #include "inventory_listing.hpp"
+#include "key_range.hpp"
 #include "key_spread.hpp"
 #include "metrics.hpp"
 #include "run_rest.hpp"
@@ -60,15 +59,17 @@ class Reconciliation {
 
   std::optional<Time> next_turn_of_ranges() const;
   bool load(Database& database, Time now);
+  void begin_ranges(Database& database);
   void load_ranges(Database& database);
+  std::shared_ptr<KeyRange> make_range(RangeBounds bounds);
+  const KeySpread& spread(Database& database);
   void cut_first_range(Database& database);
-  bool list_aside(Database& database, Time now, bool may_ask);
   bool collect(Database& database, Time now, bool may_ask);
   bool read_inventory(Database& database, Time now, bool may_ask);
   bool go_on(Database& database, Time now, std::size_t requests_max);
   bool ask(Database& database, Time now, std::size_t requests_max);
   bool split_longest(Database& database);
-  ComparedRange::Outcome compare_sums(Database& database, Time now);
+  KeyRange::Outcome compare_sums(Database& database, Time now);
   void begin_collecting(Database& database);
   void rest(Database& database, Time begun);
   void finish();
@@ -81,13 +82,11 @@ class Reconciliation {
   std::mt19937_64 rng_;
 
   std::shared_ptr<RunInHand> run_;
-  std::vector<std::shared_ptr<ComparedRange>> ranges_;  // not done
-  std::shared_ptr<CollectedListing> collecting_;        // instead of ranges
-  std::shared_ptr<InventoryListing> reading_;           // instead of both
-  std::shared_ptr<AsideListing> aside_;                 // before both
-  KeySpread spread_;
-  std::size_t next_range_ = 0;  // whose turn it is
-  bool may_split_ = true;
+  std::vector<std::shared_ptr<KeyRange>> ranges_;  // not done
+  std::shared_ptr<CollectedListing> collecting_;   // instead of ranges
+  std::shared_ptr<InventoryListing> reading_;      // instead of both
+  std::optional<KeySpread> spread_;                // none: not asked for yet
+  std::size_t next_range_ = 0;                     // whose turn it is
   RunRest rest_;
   Time next_look_{};  // for a run
   Time last_look_{};

@@ -22,6 +22,7 @@ struct RunInHand {
   std::string prefix;
   std::string store_prefix;
   int page_size = 1000;
+  std::string aside;                // what is listed beside the keys (uploads, versions); empty: the keys are compared
   std::uint64_t seed = 0;           // of the sums; nobody else knows it
   int requests = 0;                 // listings asked for and not yet counted
   std::size_t looks_under_way = 0;  // of all ranges

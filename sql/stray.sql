@@ -17,11 +17,12 @@ SELECT objectlink.put('docs', 'waits', key => 'reserved');
 SELECT daemon.apply();
 -- Pages of both listings; each key with its id
 CREATE FUNCTION daemon.uploads(p_keys text[], p_ids text[], p_next text DEFAULT NULL, p_after text DEFAULT '', p_age_s bigint DEFAULT 10000000) RETURNS text LANGUAGE sql AS $$
-  SELECT objectlink.note_uploads(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id, p_after, CASE p_after WHEN '' THEN '' ELSE 'i' END, p_next, 'i', 1,
+  SELECT objectlink.note_uploads(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id, 0, p_after, CASE p_after WHEN '' THEN '' ELSE 'i' END, p_next, 'i', 1,
     p_keys, p_ids, ARRAY(SELECT 1000 FROM unnest(p_keys)), ARRAY(SELECT p_age_s * 1000 FROM unnest(p_keys)))
   FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r $$;
-CREATE FUNCTION daemon.versions(p_keys text[], p_ids text[], p_marker boolean DEFAULT false, p_next text DEFAULT NULL, p_etag text DEFAULT '"x"', p_age_s bigint DEFAULT 10000000) RETURNS text LANGUAGE sql AS $$
-  SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id, '', '', p_next, 'i', 1,
+CREATE FUNCTION daemon.versions(p_keys text[], p_ids text[], p_marker boolean DEFAULT false, p_next text DEFAULT NULL, p_etag text DEFAULT '"x"', p_age_s bigint DEFAULT 10000000,
+                                p_range int DEFAULT 0, p_after text DEFAULT '') RETURNS text LANGUAGE sql AS $$
+  SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id, p_range, p_after, p_next, 1,
     p_keys, p_ids, ARRAY(SELECT p_marker FROM unnest(p_keys)), ARRAY(SELECT 1::bigint FROM unnest(p_keys)), ARRAY(SELECT p_etag FROM unnest(p_keys)), ARRAY(SELECT p_age_s * 1000 FROM unnest(p_keys)))
   FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r $$;
 CREATE FUNCTION daemon.skip(p_aside text, p_note text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
@@ -128,8 +129,8 @@ SELECT daemon.apply();
 SELECT objectlink.reconcile_storage('docs');
 SELECT daemon.skip('uploads');
 SELECT daemon.versions('{a,a,b,c,p,x,.objectlink/q}', '{a1,a0,b0,c0,p0,"null",q0}', p_next => 'z');
-SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), max(id), '', '', NULL, '', 1, '{z}', '{z0}', '{f}', '{1}', '{""}', '{1}') FROM objectlink.run;
-SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), max(id), 'z', 'i', NULL, '', 1,
+SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), max(id), 0, '', NULL, 1, '{z}', '{z0}', '{f}', '{1}', '{""}', '{1}') FROM objectlink.run;
+SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), max(id), 0, 'z', NULL, 1,
   '{b,young,unknown,m}', '{b9,y0,u0,m0}', '{f,f,f,t}', '{1,1,1,0}', '{"\"b\"","","",""}', '{100000000,1,NULL,100000000}') FROM objectlink.run;
 SELECT daemon.keys();
 :strays
@@ -203,20 +204,60 @@ TRUNCATE objectlink.finding;
 INSERT INTO objectlink.finding (store_id, key, kind, item, status, run_id, first_run_id, evidence) VALUES (daemon.store_id('docs'), 'zz', 'stray_version', 'v', 'open', 1, 1, '{}');
 SELECT objectlink.reconcile_storage('docs');
 SELECT daemon.skip('uploads');
-SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), max(id), '', '', NULL, '', 1, array_agg('v' || n), array_agg('i' || n), array_agg(false),
-    array_agg(1::bigint), array_agg(''::text), array_agg(100000000::bigint)) FROM generate_series(1, objectlink.aside_findings_max() + 5) n, (SELECT max(id) AS id FROM objectlink.run) r;
+SELECT objectlink.note_versions(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), max(id), 0, '', NULL, 1, array_agg('v' || n), array_agg('i' || n), array_agg(false),
+    array_agg(1::bigint), array_agg(''::text), array_agg(100000000::bigint)) FROM generate_series(1, objectlink.aside_findings_max() + 5) n, objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r;
 SELECT daemon.keys();
 SELECT found, notes FROM objectlink.runs ORDER BY id DESC LIMIT 1;
 SELECT status FROM objectlink.findings WHERE key = 'zz';
+-- Versions range by range: each has its own progress, counts go over all of them, and only the last one's end closes what was not shown
+DELETE FROM objectlink.finding;
+INSERT INTO objectlink.finding (store_id, key, kind, item, status, run_id, first_run_id, evidence) SELECT daemon.store_id('docs'), k, 'stray_version', 'v', 'open', 1, 1, '{}' FROM unnest('{d,zz}'::text[]) k;
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.skip('uploads');
+CREATE FUNCTION daemon.ranges() RETURNS TABLE (number int, after_key text, up_to text, done boolean) LANGUAGE sql AS $$
+  SELECT number, after_key, up_to, done FROM objectlink.run_range WHERE run_id = (SELECT max(id) FROM objectlink.run) ORDER BY after_key, done DESC $$;
+SELECT objectlink.split_range(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id, 0, '{g,t}') FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r;
+SELECT daemon.versions('{u,u}', '{v1,v2}', p_range => 2, p_after => 't', p_next => 't');
+SELECT daemon.versions('{u,v}', '{v3,v4}', p_range => 2, p_after => 't', p_next => 'u');
+SELECT daemon.versions('{i}', '{v5}', p_range => 1, p_after => 'g');
+SELECT phase, after_key, ranges_left, list_requests, found FROM objectlink.reconcile_progress;
+-- no more than one is told of at one place, and no other listing goes on there
+SELECT daemon.versions('{i}', '{v6}', p_range => 1, p_after => 'g'), daemon.versions('{u}', '{v7}', p_range => 2, p_after => 't'), daemon.versions('{u}', '{v8}', p_range => 3);
+SELECT daemon.versions('{d}', '{v9}', p_next => 'f');
+SELECT * FROM daemon.ranges();
+SELECT daemon.versions('{v}', '{v10}', p_range => 2, p_after => 'u');
+SELECT * FROM daemon.ranges();
+SELECT count(*) FROM objectlink.findings WHERE status = 'open';
+BEGIN;
+UPDATE objectlink.run SET aside_found = objectlink.aside_findings_max() WHERE state = 'running';
+SELECT daemon.versions('{g}', '{v11}', p_after => 'f');
+SELECT count(*) FROM objectlink.findings WHERE status = 'open';
+SELECT notes, (SELECT count(*) FROM objectlink.findings WHERE item = 'v11') AS told FROM objectlink.runs ORDER BY id DESC LIMIT 1;
+ROLLBACK;
+SELECT daemon.versions('{g}', '{v11}', p_after => 'f');
+SELECT key, resolution = format('no longer seen by run %s', (SELECT max(id) FROM objectlink.run)) AS closed FROM objectlink.findings WHERE item = 'v' ORDER BY key;
+SELECT aside, aside_found FROM objectlink.run ORDER BY id DESC LIMIT 1;
+SELECT daemon.keys();
+SELECT found, notes FROM objectlink.runs ORDER BY id DESC LIMIT 1;
+-- One that cannot be had ends all of them, and closes nothing
+SELECT objectlink.reconcile_storage('docs');
+SELECT daemon.skip('uploads');
+SELECT objectlink.split_range(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id, 0, '{g}') FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r;
+SELECT daemon.versions('{}', '{}', p_range => 1, p_after => 'g');
+SELECT daemon.skip('versions', 'versions were not listed: no');
+SELECT daemon.versions('{}', '{}');
+SELECT * FROM daemon.ranges();
+SELECT daemon.keys();
+SELECT count(*) FROM objectlink.findings WHERE kind = 'stray_version' AND status = 'suspected';
 -- A time budget, another owner, another place
 SELECT objectlink.reconcile_storage('docs', time_budget => '1 ms');
 SELECT daemon.uploads('{a}', '{u1}', 'a');
 SELECT state, pause_reason FROM objectlink.runs ORDER BY id DESC LIMIT 1;
 SELECT objectlink.reconcile_storage('docs', time_budget => '1 h') = max(id) AS same FROM objectlink.runs;
-SELECT aside, aside_key FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')));
+SELECT r.aside, g.after_key, g.after_item FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) r, objectlink.run_ranges(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), r.id) g;
 SELECT daemon.uploads('{a}', '{u1}', 'b', '');
 SELECT daemon.uploads('{a}', '{u1}', 'b', 'a');
-SELECT daemon.refused(format('SELECT objectlink.note_uploads(%s, 0, 1, '''', '''', NULL, '''', 1, ''{}'', ''{}'', ''{}'', ''{}'')', daemon.store_id('docs')));
+SELECT daemon.refused(format('SELECT objectlink.note_uploads(%s, 0, 1, 0, '''', '''', NULL, '''', 1, ''{}'', ''{}'', ''{}'', ''{}'')', daemon.store_id('docs')));
 SELECT objectlink.cancel_run(max(id)) FROM objectlink.runs;
 DROP TABLE document;
 CALL daemon.finish();

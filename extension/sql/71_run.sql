@@ -39,8 +39,6 @@ CREATE TABLE objectlink.run (
   found         jsonb,
   pause_reason  text,
   aside         text CHECK (aside IN ('uploads', 'versions')),
-  aside_key     text COLLATE "C" NOT NULL DEFAULT '',
-  aside_item    text NOT NULL DEFAULT '',
   aside_found   bigint NOT NULL DEFAULT 0,
   notes         text,
   error_class   text,
@@ -68,8 +66,7 @@ COMMENT ON COLUMN objectlink.run.sample IS 'percent of the ranges of keys that a
 COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
 COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
 COMMENT ON COLUMN objectlink.run.braked_at IS 'paused because it would repair too much, until somebody lets it go on; brake_released: somebody has';
-COMMENT ON COLUMN objectlink.run.aside IS 'what is listed before the keys are, see 72_compare_aside.sql: uploads that nobody has ended, then versions that are not current; NULL: neither, or no more';
-COMMENT ON COLUMN objectlink.run.aside_key IS 'up to where that is; with aside_item, the id of the upload or version';
+COMMENT ON COLUMN objectlink.run.aside IS 'what is listed before the keys are, see 72_compare_aside.sql: uploads that nobody has ended, then versions that are not current, range by range; NULL: neither, or no more';
 COMMENT ON COLUMN objectlink.run.aside_found IS 'how many of them are not as they should be, in the listing under way';
 COMMENT ON COLUMN objectlink.run.notes IS 'what could not be looked at, or not be told of each';
 COMMENT ON COLUMN objectlink.run.found IS 'ended: how many findings of each kind it saw';
@@ -304,7 +301,7 @@ COMMENT ON FUNCTION objectlink.estimated_objects(int) IS 'about how many objects
 
 -- For the owner of a store: what to go on with, and where.
 CREATE FUNCTION objectlink.next_run(p_store int, p_epoch bigint, OUT id bigint, OUT prefix text, OUT store_prefix text, OUT page_size int, OUT listing text, OUT inventory text, OUT sampled boolean,
-                                    OUT aside text, OUT aside_key text, OUT aside_item text)
+                                    OUT aside text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run;
@@ -334,8 +331,6 @@ BEGIN
   inventory := v_run.inventory;
   sampled := v_run.sample IS NOT NULL;
   aside := v_run.aside;
-  aside_key := v_run.aside_key;
-  aside_item := v_run.aside_item;
   PERFORM objectlink.check_collection(p_store, p_epoch, v_run.id);
   listing := (SELECT r.listing FROM objectlink.run r WHERE r.id = v_run.id);
 END $$;

@@ -1,17 +1,20 @@
 -- How far is a run? It compares several ranges of keys at once; each has its own progress, committed with what its pages showed.
--- Together the ranges of a run cover all keys, and none twice. One that turns out long is split.
+-- Together the ranges of a run cover all keys, and none twice. One that turns out long is split. What lies beside the keys is listed
+-- before them (72_compare_aside.sql), each of these listings in ranges of its own.
 
 CREATE TABLE objectlink.run_range (
   run_id    bigint NOT NULL,
   number    int NOT NULL DEFAULT 0,
   after_key text COLLATE "C" NOT NULL DEFAULT '',
+  after_item text NOT NULL DEFAULT '',
   up_to     text COLLATE "C",
   done      boolean NOT NULL DEFAULT false,
   CONSTRAINT run_range_pkey PRIMARY KEY (run_id, number),
   CONSTRAINT run_range_rising CHECK (after_key <= up_to)
 );
-COMMENT ON TABLE objectlink.run_range IS 'ranges of keys of runs under way: how far each of them is';
+COMMENT ON TABLE objectlink.run_range IS 'ranges of keys of runs under way, in the listing that they are at: how far each of them is';
 COMMENT ON COLUMN objectlink.run_range.after_key IS 'everything of the range up to this key is compared; a run that was interrupted goes on behind it';
+COMMENT ON COLUMN objectlink.run_range.after_item IS 'uploads: the id of that one under this key up to which they are listed; of versions all below after_key are';
 COMMENT ON COLUMN objectlink.run_range.up_to IS 'the last key that can belong to the range; NULL: there is no end';
 
 CREATE FUNCTION objectlink.ranges_max() RETURNS int
@@ -41,14 +44,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.run_under_way(int, bigint, bigint) IS 'for the comparison: the run that the owner of a store is at, locked; NULL: it has to stop';
 
-CREATE FUNCTION objectlink.run_ranges(p_store int, p_epoch bigint, p_run bigint) RETURNS TABLE (number int, after_key text, up_to text)
+CREATE FUNCTION objectlink.run_ranges(p_store int, p_epoch bigint, p_run bigint) RETURNS TABLE (number int, after_key text, after_item text, up_to text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF (objectlink.run_under_way(p_store, p_epoch, p_run)).id IS NOT NULL THEN
-    RETURN QUERY SELECT g.number, g.after_key, g.up_to FROM objectlink.run_range g WHERE g.run_id = p_run AND NOT g.done ORDER BY g.after_key;
+    RETURN QUERY SELECT g.number, g.after_key, g.after_item, g.up_to FROM objectlink.run_range g WHERE g.run_id = p_run AND NOT g.done ORDER BY g.after_key;
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.run_ranges(int, bigint, bigint) IS 'for the owner of a store: the ranges of keys that are left to compare';
+COMMENT ON FUNCTION objectlink.run_ranges(int, bigint, bigint) IS 'for the owner of a store: the ranges of keys that are left to compare, or to list';
 
 -- Without counting: some pages of the table, wherever they lie, since keys need not stand in it by their order.
 CREATE FUNCTION objectlink.sample_keys(p_store int, p_epoch bigint, p_run bigint, OUT keys text[], OUT expected bigint)
@@ -108,16 +111,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.keep_sample(int, bigint, bigint) IS 'for the owner of a store: of the ranges of a run that compares a sample, as many as it shall compare, at least one';
 
+CREATE FUNCTION objectlink.reach_in_range(p_run bigint, p_range int, p_reached text, p_item text DEFAULT '') RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE objectlink.run_range g
+  SET after_key = coalesce(p_reached, g.up_to, g.after_key), after_item = p_item, done = coalesce(p_reached COLLATE "C" >= g.up_to, p_reached IS NULL)
+  WHERE g.run_id = p_run AND g.number = p_range;
+  RETURN EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = p_run AND NOT g.done);
+END $$;
+COMMENT ON FUNCTION objectlink.reach_in_range(bigint, int, text, text) IS 'a range has come so far; NULL: to its end. Whether the listing has any left';
+
 -- Within the transaction that says what a page showed.
 CREATE FUNCTION objectlink.advance_range(p_run bigint, p_range int, p_reached text, p_pages int, p_listed bigint, p_compared bigint, p_looks bigint, p_undecided bigint)
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_left boolean;
+  v_left boolean := objectlink.reach_in_range(p_run, p_range, p_reached);
 BEGIN
-  UPDATE objectlink.run_range g
-  SET after_key = coalesce(p_reached, g.up_to, g.after_key), done = coalesce(p_reached COLLATE "C" >= g.up_to, p_reached IS NULL)
-  WHERE g.run_id = p_run AND g.number = p_range;
-  v_left := EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = p_run AND NOT g.done);
   UPDATE objectlink.run r
   SET pages = r.pages + p_pages, listed = r.listed + p_listed, compared = r.compared + p_compared,
       looks = r.looks + p_looks, undecided = r.undecided + p_undecided, progress_at = clock_timestamp(),
@@ -131,8 +140,9 @@ END $$;
 COMMENT ON FUNCTION objectlink.advance_range(bigint, int, text, int, bigint, bigint, bigint, bigint) IS 'everything of a range up to a key is compared; NULL: all of it. With its last range the run is done';
 
 -- Another owner, or a split, may have changed it since the page was asked for.
-CREATE FUNCTION objectlink.range_is_at(p_run bigint, p_range int, p_after text) RETURNS boolean
+CREATE FUNCTION objectlink.range_is_at(p_run bigint, p_range int, p_after text, p_item text DEFAULT '') RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM objectlink.run_range g WHERE g.run_id = p_run AND g.number = p_range AND g.after_key = p_after COLLATE "C" AND NOT g.done)
+  SELECT EXISTS (SELECT FROM objectlink.run_range g
+                 WHERE g.run_id = p_run AND g.number = p_range AND g.after_key = p_after COLLATE "C" AND g.after_item = p_item AND NOT g.done)
 $$;
-COMMENT ON FUNCTION objectlink.range_is_at(bigint, int, text) IS 'for the comparison: whether a range is compared up to this key, and no further';
+COMMENT ON FUNCTION objectlink.range_is_at(bigint, int, text, text) IS 'for the comparison: whether a range is compared up to this key, and no further';

@@ -1,56 +1,70 @@
 -- What lies in a bucket beside its keys, costs as much, and shows in no listing of them: uploads in parts that nobody has ended, versions
--- that are not current, delete markers that hide nothing. A run lists these before it compares keys, page by page; each page's
--- progress is committed with what it showed. A listing that the store refuses fails no run: it is noted, and nothing is said.
+-- that are not current, delete markers that hide nothing. A run lists these before it compares keys, page by page: uploads in one
+-- range, versions in several; each page's progress is committed with what it showed (71_run_range.sql). With the last range of a listing its
+-- ranges go, and the next one begins. A listing that the store refuses fails no run: it is noted, and nothing is said.
 
 CREATE FUNCTION objectlink.aside_findings_max() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 10000 $$;
 COMMENT ON FUNCTION objectlink.aside_findings_max() IS 'findings of a run about versions, and about uploads: beyond that they are only counted';
 
 -- For the owner of a store: the run, if it is at this place of this listing.
-CREATE FUNCTION objectlink.run_aside(p_store int, p_epoch bigint, p_run bigint, p_aside text, p_key text, p_item text) RETURNS objectlink.run
+CREATE FUNCTION objectlink.run_aside(p_store int, p_epoch bigint, p_run bigint, p_aside text, p_range int, p_after text, p_item text DEFAULT '') RETURNS objectlink.run
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run objectlink.run := objectlink.run_under_way(p_store, p_epoch, p_run);
 BEGIN
-  RETURN CASE WHEN v_run.aside = p_aside AND v_run.aside_key = p_key COLLATE "C" AND v_run.aside_item = p_item THEN v_run END;
+  RETURN CASE WHEN v_run.aside = p_aside AND objectlink.range_is_at(p_run, p_range, p_after, p_item) THEN v_run END;
 END $$;
-COMMENT ON FUNCTION objectlink.run_aside(int, bigint, bigint, text, text, text) IS 'for the owner of a store: the run, locked, if it lists this, and up to here; NULL: it has to stop';
+COMMENT ON FUNCTION objectlink.run_aside(int, bigint, bigint, text, int, text, text) IS 'for the owner of a store: the run, locked, if it lists this, and a range of it up to here; NULL: it has to stop';
 
--- p_key NULL: the listing has come to its end. What it did not show any more is over, unless there was more than it could tell of.
-CREATE FUNCTION objectlink.advance_aside(p_run objectlink.run, p_kinds text[], p_key text, p_item text, p_requests int, p_found bigint) RETURNS text
+CREATE FUNCTION objectlink.end_aside(p_run objectlink.run, p_note text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM objectlink.run_range g WHERE g.run_id = p_run.id;
+  UPDATE objectlink.run r
+  SET aside = CASE WHEN r.aside = 'uploads' THEN 'versions' END, aside_found = 0, notes = nullif(concat_ws('; ', r.notes, p_note), '')
+  WHERE r.id = p_run.id;
+END $$;
+COMMENT ON FUNCTION objectlink.end_aside(objectlink.run, text) IS 'a listing beside the keys is over, or cannot be had: what is listed next begins';
+
+-- p_reached NULL: the range has come to its end. With the last one, what the listing did not show any more is over, unless there was
+-- more than it could tell of.
+CREATE FUNCTION objectlink.advance_aside(p_run objectlink.run, p_kinds text[], p_range int, p_reached text, p_item text, p_requests int, p_found bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_all bigint := p_run.aside_found + p_found;
+  v_left boolean := objectlink.reach_in_range(p_run.id, p_range, p_reached, p_item);
 BEGIN
-  IF p_key IS NULL AND v_all <= objectlink.aside_findings_max() THEN
+  UPDATE objectlink.run r
+  SET aside_found = v_all, list_requests = r.list_requests + p_requests, progress_at = clock_timestamp(),
+      -- Not at its end: however short the time, each call gets as far as a page of keys.
+      out_of_time = r.out_of_time OR v_left AND coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
+  WHERE r.id = p_run.id;
+  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('its time budget of %s is spent', r.time_budget) WHERE r.id = p_run.id AND r.out_of_time;
+  IF v_left THEN
+    RETURN (SELECT CASE WHEN r.state = 'running' THEN 'listing' ELSE 'over' END FROM objectlink.run r WHERE r.id = p_run.id);
+  END IF;
+  IF v_all <= objectlink.aside_findings_max() THEN
     UPDATE objectlink.finding f
     SET status = 'resolved', resolved_at = clock_timestamp(), delete_at = NULL, resolution = format('no longer seen by run %s', p_run.id)
     WHERE f.store_id = p_run.store_id AND f.key >= p_run.prefix AND starts_with(f.key, p_run.prefix) AND f.kind = ANY (p_kinds)
       AND f.status <> 'resolved' AND f.run_id <> p_run.id;
   END IF;
-  UPDATE objectlink.run r
-  SET aside = CASE WHEN p_key IS NOT NULL THEN r.aside WHEN r.aside = 'uploads' THEN 'versions' END,
-      aside_key = coalesce(p_key, ''), aside_item = CASE WHEN p_key IS NULL THEN '' ELSE p_item END,
-      aside_found = CASE WHEN p_key IS NULL THEN 0 ELSE v_all END, list_requests = r.list_requests + p_requests, progress_at = clock_timestamp(),
-      notes = CASE WHEN p_key IS NULL AND v_all > objectlink.aside_findings_max()
-                   THEN concat_ws('; ', r.notes, format('of %s %s only %s are told one by one', v_all, r.aside, objectlink.aside_findings_max())) ELSE r.notes END,
-      -- Not at its end: however short the time, each call gets as far as a page of keys.
-      out_of_time = r.out_of_time OR p_key IS NOT NULL AND coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
-  WHERE r.id = p_run.id;
-  UPDATE objectlink.run r SET state = 'paused', pause_reason = format('its time budget of %s is spent', r.time_budget) WHERE r.id = p_run.id AND r.out_of_time;
-  RETURN (SELECT CASE WHEN r.state = 'running' AND p_key IS NOT NULL THEN 'listing' ELSE 'over' END FROM objectlink.run r WHERE r.id = p_run.id);
+  PERFORM objectlink.end_aside(p_run, CASE WHEN v_all > objectlink.aside_findings_max()
+                                           THEN format('of %s %s only %s are told one by one', v_all, p_run.aside, objectlink.aside_findings_max()) END);
+  RETURN 'over';
 END $$;
-COMMENT ON FUNCTION objectlink.advance_aside(objectlink.run, text[], text, text, int, bigint) IS 'a listing beside the keys has come so far; NULL: to its end, which closes the findings that it did not show';
+COMMENT ON FUNCTION objectlink.advance_aside(objectlink.run, text[], int, text, text, int, bigint) IS 'a range of a listing beside the keys has come so far; NULL: to its end. The last one closes the findings that the listing did not show';
 
 CREATE FUNCTION objectlink.skip_aside(p_store int, p_epoch bigint, p_run bigint, p_aside text, p_requests int, p_note text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_run objectlink.run := objectlink.run_under_way(p_store, p_epoch, p_run);
 BEGIN
-  IF (objectlink.run_under_way(p_store, p_epoch, p_run)).aside = p_aside THEN
-    UPDATE objectlink.run r
-    SET aside = CASE WHEN r.aside = 'uploads' THEN 'versions' END, aside_key = '', aside_item = '', aside_found = 0, list_requests = r.list_requests + p_requests,
-        notes = nullif(concat_ws('; ', r.notes, p_note), '')
-    WHERE r.id = p_run;
+  IF v_run.aside = p_aside THEN
+    UPDATE objectlink.run r SET list_requests = r.list_requests + p_requests WHERE r.id = p_run;
+    PERFORM objectlink.end_aside(v_run, p_note);
   END IF;
 END $$;
 COMMENT ON FUNCTION objectlink.skip_aside(int, bigint, bigint, text, int, text) IS 'for the owner of a store: a listing beside the keys cannot be had, or is not needed; nothing follows from it';
@@ -100,12 +114,12 @@ $$;
 COMMENT ON FUNCTION objectlink.upload_grace(int) IS 'how old an upload in parts has to be before it may count as stale';
 
 -- A page of ListMultipartUploads. p_ages_ms: since it was begun, by the store's own clock; NULL: unknown.
-CREATE FUNCTION objectlink.note_uploads(p_store int, p_epoch bigint, p_run bigint, p_key text, p_item text, p_next_key text, p_next_item text, p_requests int,
+CREATE FUNCTION objectlink.note_uploads(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_item text, p_reached text, p_next_item text, p_requests int,
                                         p_keys text[], p_ids text[], p_initiated_ms bigint[], p_ages_ms bigint[]) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
-  v_run objectlink.run := objectlink.run_aside(p_store, p_epoch, p_run, 'uploads', p_key, p_item);
+  v_run objectlink.run := objectlink.run_aside(p_store, p_epoch, p_run, 'uploads', p_range, p_after, p_item);
   v_prefix text := objectlink.store_prefix((SELECT s.name FROM objectlink.store s WHERE s.id = p_store));
   v_found objectlink.difference[];
 BEGIN
@@ -121,17 +135,19 @@ BEGIN
   IF NOT objectlink.note_aside(v_run, v_found) THEN
     RETURN 'over';
   END IF;
-  RETURN objectlink.advance_aside(v_run, '{stale_upload}', p_next_key, p_next_item, p_requests, cardinality(v_found));
+  RETURN objectlink.advance_aside(v_run, '{stale_upload}', p_range, p_reached, p_next_item, p_requests, cardinality(v_found));
 END $$;
-COMMENT ON FUNCTION objectlink.note_uploads(int, bigint, bigint, text, text, text, text, int, text[], text[], bigint[], bigint[]) IS 'for the owner of a store: a page of the uploads that nobody has ended; says whether it goes on (listing) or not (over)';
+COMMENT ON FUNCTION objectlink.note_uploads(int, bigint, bigint, int, text, text, text, text, int, text[], text[], bigint[], bigint[]) IS 'for the owner of a store: a page of the uploads that nobody has ended; says whether it goes on (listing) or not (over)';
 
 -- Candidates of a page of ListObjectVersions: what is not current, and markers that hide nothing. Of a key in motion nothing is said.
-CREATE FUNCTION objectlink.note_versions(p_store int, p_epoch bigint, p_run bigint, p_key text, p_item text, p_next_key text, p_next_item text, p_requests int,
+-- p_reached is the last key of which all versions were shown: the page may go on within another one, and whoever goes on without
+-- having seen it begins before that.
+CREATE FUNCTION objectlink.note_versions(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_requests int,
                                          p_keys text[], p_ids text[], p_markers boolean[], p_sizes bigint[], p_etags text[], p_ages_ms bigint[]) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
-  v_run objectlink.run := objectlink.run_aside(p_store, p_epoch, p_run, 'versions', p_key, p_item);
+  v_run objectlink.run := objectlink.run_aside(p_store, p_epoch, p_run, 'versions', p_range, p_after);
   v_store name := (SELECT s.name FROM objectlink.store s WHERE s.id = p_store);
   v_prefix text := objectlink.store_prefix(v_store);
   v_grace interval := coalesce(objectlink.store_option(v_store, 'orphan_grace')::interval, interval '24 hours');
@@ -153,9 +169,9 @@ BEGIN
   IF NOT objectlink.note_aside(v_run, v_found) THEN
     RETURN 'over';
   END IF;
-  RETURN objectlink.advance_aside(v_run, '{stray_version,stray_marker}', p_next_key, p_next_item, p_requests, cardinality(v_found));
+  RETURN objectlink.advance_aside(v_run, '{stray_version,stray_marker}', p_range, p_reached, '', p_requests, cardinality(v_found));
 END $$;
-COMMENT ON FUNCTION objectlink.note_versions(int, bigint, bigint, text, text, text, text, int, text[], text[], boolean[], bigint[], text[], bigint[]) IS 'for the owner of a store: what a page of its versions showed that is not current; says whether it goes on (listing) or not (over)';
+COMMENT ON FUNCTION objectlink.note_versions(int, bigint, bigint, int, text, text, int, text[], text[], boolean[], bigint[], text[], bigint[]) IS 'for the owner of a store: what a page of its versions showed that is not current; says whether it goes on (listing) or not (over)';
 
 -- Without a recorded id, from before the bucket was versioned, whatever has the content that was proved may be what the registry means.
 CREATE FUNCTION objectlink.version_is_recorded(p_object objectlink.object, p_version text, p_marker boolean, p_size bigint, p_etag text) RETURNS boolean

@@ -37,7 +37,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'record_erasures', 'went_with_a_mark', 'refuse_erasure_change', 'note_late_uploads', 'configuration_digest', 'proved_content',
       'marker_lease', 'marker_nonces_max', 'host_file', 'identity', 'store_place', 'place_of', 'store_use',
       'assert_may_delete', 'follow_place', 'before_server_change', 'refuse_rename', 'refuse_overlap', 'on_server_drop',
-      'run_page_size_max', 'reconcile_share', 'others_at_work', 'check_run', 'queue_run', 'estimated_objects', 'decide_about_run', 'end_run', 'advance_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected', 'enter_collected', 'go_on_collecting', 'look_first', 'note_unknown_objects',
+      'run_page_size_max', 'reconcile_share', 'others_at_work', 'check_run', 'queue_run', 'estimated_objects', 'decide_about_run', 'end_run', 'advance_range', 'reach_in_range', 'range_is_at', 'run_under_way', 'check_collection', 'collection_of', 'collected_removed_max', 'remove_collected', 'enter_collected', 'go_on_collecting', 'look_first', 'note_unknown_objects',
       'ranges_max', 'sample_pages_max', 'sample_keys_max', 'last_key', 'sum_registry', 'sum_column', 'sum_keys_step', 'sum_objects', 'sum_objects_step', 'sum_end', 'summing_query', 'is_certain', 'note_findings',
       'close_findings', 'decide_about_finding', 'state_after_sighting', 'note_sightings', 'compare_rows_max', 'same_content',
       'oldest_transaction', 'wait_lock_class', 'last_erasure', 'reading_query', 'read_column', 'keys_of_rows', 'pair_page', 'ask_page', 'judge_page', 'evidence_of',
@@ -52,7 +52,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       'awaits_its_rows', 'forget_deleted', 'kept_rows_looked_at', 'forget_unneeded',
       'first_samples', 'inventory_page', 'holds_references',
       'scrub_batch_max', 'scrub_rows_max', 'scrub_batch_bytes', 'scrub_reads',
-      'pick_dead_letters', 'requeued_max', 'watch', 'watched_max', 'requeue', 'purgeable', 'purge_rows', 'conclude_purge', 'check_purge', 'aside_findings_max', 'run_aside', 'advance_aside', 'note_aside', 'upload_is_live', 'upload_grace', 'version_is_recorded', 'strays_at_once_max', 'stray_stays', 'keep_stray', 'compared_kinds', 'stuck_objects', 'is_stuck', 'find_stuck', 'requeue_findings', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
+      'pick_dead_letters', 'requeued_max', 'watch', 'watched_max', 'requeue', 'purgeable', 'purge_rows', 'conclude_purge', 'check_purge', 'aside_findings_max', 'run_aside', 'end_aside', 'advance_aside', 'note_aside', 'upload_is_live', 'upload_grace', 'version_is_recorded', 'strays_at_once_max', 'stray_stays', 'keep_stray', 'compared_kinds', 'stuck_objects', 'is_stuck', 'find_stuck', 'requeue_findings', 'lock_consumer', 'expired_at_once', 'idle_floor_lag_max', 'event_lock_class', 'writing_transaction', 'acting_role', 'may_use', 'notify_consumers',
       'delete_read_events', 'expire_events']
     WHEN 'reader' THEN ARRAY[
       'base_type', 'marked_deleted', 'soft_deleted', 'live_row',
