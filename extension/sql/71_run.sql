@@ -56,7 +56,7 @@ COMMENT ON COLUMN objectlink.run.listing IS 'ordered: as the store lists it, ran
 COMMENT ON COLUMN objectlink.run.inventory IS 'key of the manifest of an S3 Inventory, whose files are compared instead of a listing; NULL: the store is listed';
 COMMENT ON COLUMN objectlink.run.inventory_at IS 'when that inventory was begun, as its manifest says';
 COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared: these, and those of the registry';
-COMMENT ON COLUMN objectlink.run.list_requests IS 'pages asked for, repeated ones included';
+COMMENT ON COLUMN objectlink.run.list_requests IS 'pages of listings asked for, of uploads and versions too, repeated ones included; the files of an inventory are got, not listed, and do not count';
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
 COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';
 COMMENT ON COLUMN objectlink.run.time_budget IS 'it is paused after so long, counted from begun_at: when it was begun, or let go on';

@@ -372,6 +372,21 @@ def test_a_bucket_that_may_not_be_read_ends_the_run_and_nothing_else(stored, els
     stored.sync()
 
 
+@pytest.mark.parametrize("status, code", [(301, "PermanentRedirect"), (400, "AuthorizationHeaderMalformed")])
+def test_its_bucket_in_another_region_ends_the_run_and_does_not_move_the_store(stored, elsewhere, proxy, daemon, status, code):
+    pg = stored.pg
+    key = take_inventory(stored.bucket).deliver(elsewhere)
+    proxy.answer(status, code=code, headers={"x-amz-bucket-region": "mars-north-1"}, method="GET", path=key, times=None)
+    assert failed(pg, key) == code
+    assert pg.value("SELECT error_class FROM objectlink.runs ORDER BY id DESC LIMIT 1") == "redirect"
+    proxy.clear()
+    stored.put(["later"])
+    stored.sync()
+    assert reconcile(pg).state == "done"
+    assert {operation.region for operation in proxy.operations(own=None)} == {"us-east-1"}
+    assert pg.value("SELECT breaker FROM objectlink.consistency WHERE store = 'docs'") == "closed"
+
+
 def test_a_bucket_that_is_gone_declares_nothing_missing(stored, elsewhere, proxy, daemon):
     """That the bucket of the inventories answers says nothing of the store's own, whose 404 may mean anything then."""
     pg = stored.pg
