@@ -41,8 +41,8 @@ COMMENT ON VIEW objectlink.reconcile_progress IS 'runs under way: how far, how f
 
 CREATE VIEW objectlink.findings WITH (security_barrier) AS
 SELECT f.id, f.run_id, s.name AS store, f.key, f.kind, f.status, f.evidence, f.first_run_id, f.first_seen_at, f.last_seen_at,
-       f.delete_at, f.resolved_at, f.resolution, f.decided_by, f.reason, f.attachment_id, f.item
-FROM objectlink.finding f JOIN objectlink.store s ON s.id = f.store_id
+       f.delete_at, f.resolved_at, f.resolution, f.decided_by, f.reason, f.attachment_id, f.item, a.relation, a.column_name
+FROM objectlink.finding f JOIN objectlink.store s ON s.id = f.store_id LEFT JOIN objectlink.attachment a ON a.id = f.attachment_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
    OR f.attachment_id IN (SELECT v.id FROM objectlink.visible_attachment v);
 COMMENT ON VIEW objectlink.findings IS 'differences between stores, registry and rows, with the evidence: see the guide for what each kind means';
