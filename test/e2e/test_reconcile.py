@@ -294,12 +294,14 @@ def test_a_paused_run_goes_on_where_it_was(stored, proxy):
     gate.open()
     with pytest.raises(psycopg2.errors.QueryCanceled, match="paused"):
         pg.run("CALL objectlink.wait_for_run(%s, '1 second')", run)
+    assert f"run {run}: paused, {pg.value('SELECT compared FROM objectlink.runs WHERE id = %s', run)} keys compared" in pg.connection.notices[-1]
     reached = pg.value("SELECT after_key FROM objectlink.reconcile_progress WHERE run_id = %s", run)
     with pytest.raises(psycopg2.errors.ObjectInUse):
         pg.run("SELECT objectlink.reconcile_storage('docs')")
     proxy.forget()
     pg.run("SELECT objectlink.resume_run(%s)", run)
     pg.run("CALL objectlink.wait_for_run(%s, '30 seconds')", run)
+    assert 'is done: 60 keys compared, found {"missing": 1}' in pg.connection.notices[-1]
     assert listings(proxy)[0].parameters["start-after"] == reached
     assert pg.run("SELECT state, compared, found FROM objectlink.runs WHERE id = %s", run) == [("done", 60, {"missing": 1})]
 
