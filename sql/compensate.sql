@@ -15,6 +15,9 @@ SELECT daemon.refused($$SELECT objectlink.attach('document', 'file', on_upload_f
 SELECT daemon.refused($$SELECT objectlink.attach('document', 'file', on_upload_failure => NULL)$$);
 CREATE TABLE strict (id int, file objectlink.storage_ref NOT NULL);
 SELECT daemon.refused($$SELECT objectlink.attach('strict', 'file', on_upload_failure => 'set_null')$$);
+CREATE TABLE derived (key text, file objectlink.storage_ref GENERATED ALWAYS AS (objectlink.storage_ref('docs', key)) STORED);
+SELECT daemon.refused($$SELECT objectlink.attach('derived', 'file', on_upload_failure => 'set_null')$$);
+DROP TABLE derived;
 DROP TABLE strict;
 SELECT objectlink.attach('document', 'file', on_upload_failure => 'delete_row', status_column => 'status') > 0, daemon.walk();
 SELECT on_upload_failure FROM objectlink.attachments;

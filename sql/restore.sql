@@ -283,6 +283,8 @@ INSERT INTO objectlink.deleted_row (xid, at, attachment_id, relation, ref, image
 SELECT objectlink.release_condemned(daemon.epoch(0));
 SELECT count(*) FROM objectlink.deleted_row;
 DROP TABLE document, sheet, chunk, word, seen;
+-- nor is a row kept of a table that is gone
+SELECT count(*) FROM objectlink.deleted_row;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
 -- Rights: whoever deletes keeps the rows without a right on anything of objectlink; what is kept nobody reads, and casts to json

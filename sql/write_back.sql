@@ -261,7 +261,31 @@ SELECT daemon.refused($$INSERT INTO objectlink.row_policy VALUES (1)$$);
 SELECT daemon.refused($$UPDATE objectlink.related_table SET relation = 'hanging'$$);
 RESET SESSION AUTHORIZATION;
 
+-- What else is no status column, no related table: what an attachment that has ended used is free again
+CREATE TABLE shelf (id int PRIMARY KEY, file objectlink.storage_ref, path text, gone text, status text, other objectlink.storage_ref) PARTITION BY RANGE (id);
+CREATE TABLE shelf_1 PARTITION OF shelf FOR VALUES FROM (0) TO (10);
+CREATE TABLE board (id int, shelf int REFERENCES shelf, status text) PARTITION BY RANGE (id);
+CREATE TABLE board_1 PARTITION OF board FOR VALUES FROM (0) TO (10);
+CREATE TEMP TABLE passing (shelf int);
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'path', store => 'docs', status_column => 'path')$$);
+SELECT objectlink.attach('shelf', 'path', store => 'docs', soft_delete_column => 'gone', status_column => 'status') > 0;
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'file', status_column => 'path')$$);
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'file', status_column => 'gone')$$);
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'file', status_column => 'status')$$);
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'file', status_column => 'status', status_map => '{"stored": []}')$$);
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'file', related => '{passing}')$$);
+SELECT daemon.refused($$SELECT objectlink.attach('shelf', 'file', related => '{board_1}')$$);
+SELECT objectlink.detach('shelf', 'path');
+SELECT objectlink.attach('shelf', 'file', status_column => 'gone') > 0;
+SELECT objectlink.attach('shelf', 'other', status_column => 'status', related => '{board}') > 0;
+-- A column of another number, as after a dump, is followed from there
+ALTER TABLE shelf DROP status; ALTER TABLE shelf ADD status text; ALTER TABLE shelf RENAME status TO state;
+ALTER TABLE board DROP status; ALTER TABLE board ADD status text; ALTER TABLE board RENAME status TO state;
+SELECT status_column FROM objectlink.attachments WHERE column_name = 'other';
+SELECT relation, status_column FROM objectlink.related_table WHERE relation = 'board'::regclass;
+
 SET client_min_messages = warning;
+DROP TABLE shelf, board;
 DROP TABLE part, part_2, parent, child, theirs, related, hanging CASCADE;
 DROP FUNCTION touch, refuse, meanwhile, dawdle, check_late, seize;
 DROP TYPE document_status;
