@@ -374,5 +374,19 @@ SELECT count(*) FROM objectlink.problems WHERE what LIKE 'soft%';
 SELECT objectlink.detach('leaf', 'file');
 SELECT count(*) FROM objectlink.problems WHERE what LIKE 'soft%';
 DROP TABLE leaf, leaf_child;
+-- A domain over boolean is a boolean; a composite value marks, whatever is in it
+CREATE DOMAIN yes_or_no AS boolean;
+CREATE TYPE by_whom AS (who name, at timestamptz);
+CREATE TABLE leaf (id int PRIMARY KEY, file objectlink.storage_ref, gone yes_or_no, gone_by by_whom, path text);
+SELECT objectlink.attach('leaf', 'file', soft_delete_column => 'gone') > 0, objectlink.attach('leaf', 'path', store => 'docs', soft_delete_column => 'gone_by') > 0, daemon.walk();
+INSERT INTO leaf VALUES (1, 's3://docs/l1', false, NULL, 'p1'), (2, 's3://docs/l2', true, ROW('me', now()), 'p2'), (3, 's3://docs/l3', NULL, ROW(NULL, NULL)::by_whom, 'p3');
+:show
+SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/l1,s3://docs/l2,s3://docs/l3,s3://docs/p1,s3://docs/p2,s3://docs/p3}') ORDER BY 1;
+UPDATE leaf SET gone = NOT gone, gone_by = CASE id WHEN 3 THEN NULL ELSE ROW(NULL, NULL)::by_whom END;
+:show
+SELECT objectlink.key(ref) FROM objectlink.linked('{s3://docs/l1,s3://docs/l2,s3://docs/l3,s3://docs/p1,s3://docs/p2,s3://docs/p3}') ORDER BY 1;
+DROP TABLE leaf;
+DROP DOMAIN yes_or_no;
+DROP TYPE by_whom;
 DROP FUNCTION asked, mark_instead;
 CALL daemon.finish();
