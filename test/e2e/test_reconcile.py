@@ -181,7 +181,7 @@ def test_another_daemon_takes_a_run_over(stored, proxy, daemon, make_daemon):
     gate.open()
     pg.run("CALL objectlink.wait_for_run(%s, '100 seconds')", run)
     assert pg.run("SELECT state, compared FROM objectlink.runs WHERE id = %s", run) == [("done", 60)]
-    assert "goes on comparing" in other.log_text()
+    assert "goes on: compares the store" in other.log_text()
 
 
 @pytest.mark.parametrize("fault", [
