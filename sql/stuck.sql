@@ -54,6 +54,27 @@ SELECT daemon.store_id('docs'), v.key, 1, v.failed_at, v.compensation FROM (VALU
 INSERT INTO objectlink.run (store_id, mode, prefix, place, page_size, state) SELECT daemon.store_id('docs'), m, '', '', 1000, s FROM (VALUES ('report', 'done'), ('report', 'failed'), ('inventory', 'done')) AS v (m, s);
 SELECT what, label, number FROM objectlink.watch(daemon.store_id('docs')) WHERE number > 0;
 TRUNCATE objectlink.row_work, objectlink.run, objectlink.finding;
+-- Of very many that have just been linked only those are read that are stuck; by the views too
+BEGIN;
+INSERT INTO objectlink.object (store_id, key, state, since, due_at) SELECT daemon.store_id('docs'), 'many/' || n, 'pending', clock_timestamp(), clock_timestamp() FROM generate_series(1, 20000) n;
+INSERT INTO objectlink.object (store_id, key, state, since, due_at) SELECT daemon.store_id('docs'), 'stuck/' || s, s, now() - interval '1 h', now() - interval '1 h' FROM unnest('{pending,deleting,reserved,unlinked}'::text[]) s;
+ANALYZE objectlink.object;
+CREATE FUNCTION daemon.reads(p_statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_measured oid[] := ARRAY(SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = 'objectlink.object'::regclass) || 'objectlink.object'::regclass::oid;
+  v_before bigint := (SELECT sum(pg_stat_get_xact_tuples_returned(m)) FROM unnest(v_measured) m);
+BEGIN
+  EXECUTE p_statement;
+  RETURN CASE WHEN (SELECT sum(pg_stat_get_xact_tuples_returned(m)) FROM unnest(v_measured) m) - v_before > 500 THEN 'too many' ELSE 'few' END;
+END $$;
+SELECT daemon.reads($$SELECT objectlink.look_after(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')))$$);
+SELECT daemon.reads($$SELECT key FROM objectlink.stuck_objects(daemon.store_id('docs'), '', 2000)$$);
+SELECT daemon.reads('SELECT * FROM objectlink.stuck'), daemon.reads('SELECT * FROM objectlink.problems'), daemon.reads('SELECT key FROM objectlink.objects') AS of_all;
+SELECT what, label, number FROM objectlink.look_after(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) WHERE what = 'stuck' ORDER BY 2;
+SELECT number BETWEEN 3590 AND 3700 AS an_hour FROM objectlink.look_after(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs'))) WHERE what = 'oldest';
+SELECT key FROM objectlink.stuck_objects(daemon.store_id('docs'), 'stuck/', 2000) ORDER BY key;
+SELECT state, count, example_key FROM objectlink.stuck WHERE example_key LIKE 'stuck/%' ORDER BY state;
+ROLLBACK;
 -- Only for the owner
 SELECT daemon.refused($$SELECT objectlink.look_after(daemon.store_id('docs'), 0)$$);
 DROP TABLE document;

@@ -19,6 +19,10 @@ COMMENT ON FUNCTION objectlink.waiting_since(text, timestamptz, timestamptz) IS 
 -- would ever look at it again. Nothing here makes such rows; a defect, a hand in the tables, or a clock that was set could.
 CREATE INDEX object_stranded ON objectlink.object (store_id) WHERE due_at IS NULL AND state IN ('pending', 'deleting', 'reserved');
 
+-- What entered these states long ago, whatever its due time: of a million objects that were just linked only those few are read.
+-- Only who asks for a time may be served by it: whoever asks for keys in these states is served by the keys.
+CREATE INDEX object_waiting ON objectlink.object (store_id, since) WHERE state IN ('pending', 'deleting') AND since IS NOT NULL;
+
 -- Makes them due, in the order of keys: those that have no due time, or one after p_due_after. A reservation may be due only tomorrow.
 CREATE FUNCTION objectlink.requeue(p_store int, p_keys text[], p_due_after timestamptz, p_detail jsonb) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -71,19 +75,27 @@ BEGIN
   END IF;
   PERFORM objectlink.remove_collected();
   RETURN QUERY SELECT 'requeued', NULL, v_requeued::double precision;
-  -- What has a due time, is over, and entered its state long ago.
   RETURN QUERY
-    SELECT 'stuck', s.state, (SELECT count(*)::double precision FROM objectlink.object o
-                              WHERE o.store_id = p_store AND o.due_at IS NOT NULL AND o.state <> 'unlinked' AND o.state = s.state
-                                AND objectlink.waiting_since(o.state, o.since, o.due_at) < v_now - objectlink.stuck_after())
-    FROM unnest('{pending,deleting,reserved}'::text[]) AS s (state)
+    SELECT 'stuck', s.state, (SELECT count(*)::double precision FROM (
+                                SELECT FROM objectlink.object o
+                                WHERE o.store_id = p_store AND o.state IN ('pending', 'deleting') AND o.state = s.state AND o.since < v_now - objectlink.stuck_after()
+                                LIMIT objectlink.watched_max()) c)
+    FROM unnest('{pending,deleting}'::text[]) AS s (state)
     UNION ALL
-    SELECT 'stuck', 'unlinked', (SELECT count(*) FROM objectlink.object o
-                                 WHERE o.store_id = p_store AND o.state = 'unlinked' AND o.due_at < v_now - objectlink.stuck_after()
-                                   AND NOT objectlink.deletions_stopped(p_store))
+    SELECT 'stuck', 'reserved', (SELECT count(*) FROM (
+                                   SELECT FROM objectlink.object o
+                                   WHERE o.store_id = p_store AND o.due_at < v_now - objectlink.stuck_after() AND o.state <> 'unlinked' AND o.state = 'reserved'
+                                     AND o.since < v_now - objectlink.stuck_after()
+                                   LIMIT objectlink.watched_max()) c)
     UNION ALL
-    SELECT 'oldest', NULL, (SELECT coalesce(extract(epoch FROM v_now - min(o.since)), 0) FROM objectlink.object o
-                            WHERE o.store_id = p_store AND o.due_at IS NOT NULL AND o.state <> 'unlinked' AND o.state IN ('pending', 'deleting'))
+    SELECT 'stuck', 'unlinked', (SELECT count(*) FROM (
+                                   SELECT FROM objectlink.object o
+                                   WHERE o.store_id = p_store AND o.state = 'unlinked' AND o.due_at < v_now - objectlink.stuck_after()
+                                     AND NOT objectlink.deletions_stopped(p_store)
+                                   LIMIT objectlink.watched_max()) c)
+    UNION ALL
+    SELECT 'oldest', NULL, coalesce(extract(epoch FROM v_now - (SELECT o.since FROM objectlink.object o
+                                                                WHERE o.store_id = p_store AND o.state IN ('pending', 'deleting') AND o.since < 'infinity' ORDER BY o.since LIMIT 1)), 0)
     UNION ALL
     SELECT 'dead', p.operation, (SELECT count(*) FROM objectlink.dead_letter d WHERE d.store_id = p_store AND d.operation = p.operation)
     FROM unnest('{upload,verify,delete}'::text[]) AS p (operation)

@@ -11,8 +11,11 @@ BEGIN
   RETURN QUERY
     SELECT o.* FROM objectlink.object o
     JOIN ((SELECT i.key, i.since FROM objectlink.object i
-           WHERE i.store_id = p_store AND i.due_at IS NOT NULL AND i.state <> 'unlinked' AND i.state IN ('pending', 'deleting', 'reserved')
-             AND starts_with(i.key, p_prefix) AND objectlink.waiting_since(i.state, i.since, i.due_at) < v_before
+           WHERE i.store_id = p_store AND i.state IN ('pending', 'deleting') AND i.since < v_before AND starts_with(i.key, p_prefix)
+           ORDER BY i.since LIMIT p_limit)
+          UNION ALL
+          (SELECT i.key, i.since FROM objectlink.object i
+           WHERE i.store_id = p_store AND i.due_at < v_before AND i.state <> 'unlinked' AND i.state = 'reserved' AND i.since < v_before AND starts_with(i.key, p_prefix)
            ORDER BY i.due_at LIMIT p_limit)
           UNION ALL
           (SELECT i.key, i.since FROM objectlink.object i
@@ -21,7 +24,7 @@ BEGIN
            ORDER BY i.due_at LIMIT p_limit)
           UNION ALL
           (SELECT i.key, i.since FROM objectlink.object i
-           WHERE i.store_id = p_store AND i.due_at IS NULL AND i.state IN ('pending', 'deleting', 'reserved') AND i.since < v_before AND starts_with(i.key, p_prefix)
+           WHERE i.store_id = p_store AND i.due_at IS NULL AND i.state IN ('pending', 'deleting', 'reserved') AND i.state = 'reserved' AND i.since < v_before AND starts_with(i.key, p_prefix)
            LIMIT p_limit)) w ON o.store_id = p_store AND o.key = w.key
     ORDER BY w.since, o.key LIMIT p_limit;
 END $$;

@@ -4,7 +4,7 @@ CREATE INDEX finding_open ON objectlink.finding (store_id, kind) WHERE status = 
 
 CREATE FUNCTION objectlink.watched_max() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 100000 $$;
-COMMENT ON FUNCTION objectlink.watched_max() IS 'findings, and rows, are counted up to so many each time';
+COMMENT ON FUNCTION objectlink.watched_max() IS 'findings, rows and stuck objects are counted up to so many each time';
 
 CREATE FUNCTION objectlink.watch(p_store int) RETURNS TABLE (what text, label text, number double precision)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
