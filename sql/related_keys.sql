@@ -96,6 +96,9 @@ CALL daemon.hang('float8', '0', 'float8', '-0');
 CALL daemon.hang('float8', '0.1', 'float8', '0.1');
 CALL daemon.hang('float8', '0.5', 'float4', '0.5');
 CALL daemon.hang('float8', 'NaN', 'float8', 'NaN');
+SET extra_float_digits = -15;
+CALL daemon.hang('float8', '0.30000000000000004', 'float8', '0.30000000000000004');
+RESET extra_float_digits;
 CALL daemon.hang('float8', '3', 'int', '3');
 CALL daemon.hang('money', '1.5', 'money', '1.50');
 CALL daemon.hang('timestamptz', '2024-07-01 00:00+02', 'timestamptz', '2024-06-30 22:00Z');
@@ -136,6 +139,12 @@ INSERT INTO word SELECT 'w' || n, n, document FROM chunk;
 -- a value that no chunk could have is no hindrance
 SELECT daemon.store('a', 'b', 'c');
 :work
+-- what shows it already is not written again
+CREATE FUNCTION needless() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is shown already'; END $$;
+CREATE TRIGGER needless BEFORE UPDATE ON word FOR EACH ROW WHEN (OLD.status = NEW.status) EXECUTE FUNCTION needless();
+SELECT objectlink.queue_row_work(daemon.store_id('docs'), '{a,b}');
+SELECT daemon.work_on_rows();
+:work
 SELECT tenant, id, status FROM document ORDER BY 1, 2; SELECT n, status FROM chunk ORDER BY 1; SELECT word, status FROM word ORDER BY 1;
 BEGIN;
 DELETE FROM chunk WHERE tenant IS NULL OR document IS NULL;
@@ -167,6 +176,7 @@ SELECT objectlink.restore_rows('docs', 'a', without_dropped => true);
 :events
 SELECT count(*) FROM chunk;
 DROP TABLE document, chunk, word;
+DROP FUNCTION needless;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
 -- A key that was written in another way meanwhile is the same; one that a renamed column of the parent holds is not known
@@ -184,6 +194,31 @@ ALTER TABLE document RENAME codeword TO code;
 SELECT objectlink.restore_rows('docs', 'a');
 SELECT gone FROM document UNION ALL SELECT gone FROM chunk;
 DROP TABLE document, chunk;
+TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
+
+-- What a foreign key refers to may be NULL: nothing hangs on that
+CREATE TABLE document (id int PRIMARY KEY, file objectlink.storage_ref, status text, code int UNIQUE, word text UNIQUE);
+CREATE TABLE chunk (code int REFERENCES document (code), status text);
+CREATE TABLE leaf (word text REFERENCES document (word), status text);
+SELECT objectlink.attach('document', 'file', status_column => 'status', related => '{chunk,leaf}') > 0, daemon.walk();
+INSERT INTO document VALUES (1, 's3://docs/a', NULL, NULL, NULL), (2, NULL, NULL, 2, ''); INSERT INTO chunk VALUES (NULL), (2); INSERT INTO leaf VALUES (NULL), ('');
+SELECT daemon.store('a');
+:work
+SELECT * FROM document ORDER BY id; SELECT * FROM chunk UNION ALL SELECT NULL, status FROM leaf;
+-- a foreign key that is gone keeps nobody from showing it in the attached table
+ALTER TABLE chunk DROP CONSTRAINT chunk_code_fkey;
+UPDATE objectlink.object SET state = 'missing' WHERE key = 'a';
+SELECT objectlink.queue_row_work(daemon.store_id('docs'), '{a}');
+SELECT daemon.work_on_rows();
+:work
+SELECT status FROM document WHERE id = 1;
+-- a failure that is older than the reason to look again is forgotten
+SELECT objectlink.queue_row_work(daemon.store_id('docs'), '{a}');
+CREATE TABLE seen AS SELECT w FROM objectlink.row_work w;
+SELECT objectlink.queue_row_work(daemon.store_id('docs'), '{a}');
+SELECT objectlink.note_row_failure(w, '23505', 'late') FROM seen;
+:work
+DROP TABLE document, chunk, leaf, seen;
 TRUNCATE objectlink.outbox, objectlink.object, objectlink.event, objectlink.scan, objectlink.row_work, objectlink.deleted_row;
 
 -- Of several foreign keys the one to the attached table counts, then the one to the table that is nearest to it; tables may refer to one another

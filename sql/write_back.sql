@@ -261,6 +261,8 @@ SELECT daemon.refused($$INSERT INTO objectlink.row_policy VALUES (1)$$);
 SELECT daemon.refused($$UPDATE objectlink.related_table SET relation = 'hanging'$$);
 RESET SESSION AUTHORIZATION;
 
+-- Only the owner of the outbox writes rows
+SELECT daemon.refused($$SELECT * FROM objectlink.work_on_rows(daemon.epoch(0) - 1, 1, true)$$);
 -- What else is no status column, no related table: what an attachment that has ended used is free again
 CREATE TABLE shelf (id int PRIMARY KEY, file objectlink.storage_ref, path text, gone text, status text, other objectlink.storage_ref) PARTITION BY RANGE (id);
 CREATE TABLE shelf_1 PARTITION OF shelf FOR VALUES FROM (0) TO (10);
