@@ -179,6 +179,9 @@ UPDATE vein SET gone_at = now(); UPDATE leaf SET gone_at = now() WHERE id = 5;
 SELECT relation, marked FROM objectlink.deleted_row ORDER BY id;
 SELECT daemon.apply(), daemon.refused($$SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone')$$);
 DELETE FROM objectlink.deleted_row;
+-- rows that were deleted hinder nobody
+INSERT INTO leaf VALUES (9, 's3://docs/l9'); DELETE FROM leaf WHERE id = 9;
+SELECT relation, marked FROM objectlink.deleted_row ORDER BY id;
 SELECT objectlink.alter_attachment('leaf', 'file', soft_delete_column => 'gone') > 0, daemon.walk() > 0, daemon.apply();
 SELECT tgrelid::regclass, tgname ~ 'mark' AS marks FROM pg_trigger WHERE tgname LIKE 'objectlink\_keep%' ORDER BY 1, 2;
 SELECT objectlink.alter_attachment('leaf', 'file', on_delete_failure => 'dead_letter', reset => '{related}') > 0;

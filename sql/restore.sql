@@ -243,6 +243,19 @@ CREATE CONSTRAINT TRIGGER object AFTER INSERT ON sheet DEFERRABLE INITIALLY DEFE
 SELECT daemon.refused($$SELECT objectlink.restore_rows('docs', 'c')$$);
 DROP TRIGGER object ON sheet;
 DROP FUNCTION object;
+-- among other work on objects that no row links any more
+SELECT daemon.give_up('c');
+INSERT INTO objectlink.object (store_id, key, state, since) VALUES (daemon.store_id('docs'), 'x', 'unlinked', now());
+INSERT INTO objectlink.row_work (store_id, key, attachment_id, due_at) SELECT daemon.store_id('docs'), 'x', a.id, '-infinity' FROM objectlink.attachments a WHERE a.relation = 'sheet'::regclass;
+-- what has failed before is only tried when it is asked for
+UPDATE objectlink.row_work SET failed_at = now() WHERE restore;
+SELECT (objectlink.work_on_rows(daemon.epoch(0), 100, false)).done;
+SELECT n FROM sheet WHERE n > 2;
+UPDATE objectlink.row_work SET failed_at = NULL;
+INSERT INTO objectlink.row_work (store_id, key, attachment_id, due_at) SELECT daemon.store_id('docs'), 'x', a.id, '-infinity' FROM objectlink.attachments a WHERE a.relation = 'sheet'::regclass;
+SELECT daemon.work_on_rows();
+:work
+SELECT n FROM sheet WHERE n > 2;
 -- work on rows that goes on while the deletion is given up takes the restoring off nobody's list; what had failed is tried at once
 DELETE FROM document WHERE id = 1;
 INSERT INTO objectlink.row_work (store_id, key, attachment_id, attempts, failed_at, due_at, compensation, error_code, last_error, alone)
