@@ -249,6 +249,16 @@ SELECT daemon.versions('{}', '{}');
 SELECT * FROM daemon.ranges();
 SELECT daemon.keys();
 SELECT count(*) FROM objectlink.findings WHERE kind = 'stray_version' AND status = 'suspected';
+-- The end of a listing closes what is of its own kinds and below the prefix of the run
+DELETE FROM objectlink.finding;
+INSERT INTO objectlink.finding (store_id, key, kind, item, status, run_id, first_run_id, evidence)
+  SELECT daemon.store_id('docs'), k, t, CASE t WHEN 'orphan' THEN '' ELSE 'i' END, 'open', 1, 1, '{}' FROM unnest('{in/a,out}'::text[]) k, unnest('{orphan,stale_upload,stray_marker}'::text[]) t;
+SELECT objectlink.reconcile_storage('docs', prefix => 'in/');
+SELECT daemon.uploads('{}', '{}');
+SELECT key, kind FROM objectlink.findings WHERE status = 'open' ORDER BY key, kind;
+SELECT daemon.versions('{}', '{}');
+SELECT key, kind FROM objectlink.findings WHERE status = 'open' ORDER BY key, kind;
+SELECT objectlink.cancel_run(max(id)) FROM objectlink.runs;
 -- A time budget, another owner, another place
 SELECT objectlink.reconcile_storage('docs', time_budget => '1 ms');
 SELECT daemon.uploads('{a}', '{u1}', 'a');

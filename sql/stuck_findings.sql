@@ -34,8 +34,11 @@ INSERT INTO objectlink.object (store_id, key, state, since, due_at) VALUES (daem
 SELECT state, found FROM objectlink.runs ORDER BY id DESC LIMIT 1;
 SELECT key, due_at <= now() AS due FROM objectlink.object WHERE key IN ('k1', 'k2', 'k5', 'r1', 'r3') ORDER BY key;
 -- Only below a prefix; of a store that is held, deletions wait on purpose; of one that is fenced nothing is said
+INSERT INTO objectlink.finding (store_id, key, kind, status, evidence) SELECT daemon.store_id('docs'), k, 'stuck', 'open', '{}' FROM unnest('{elsewhere,k1/gone}'::text[]) k;
 SELECT objectlink.reconcile_storage('docs', prefix => 'k1');
 SELECT p ->> 'state' FROM daemon.page('{}') p;
+SELECT key, status FROM objectlink.findings WHERE key IN ('elsewhere', 'k1/gone') ORDER BY key;
+DELETE FROM objectlink.finding WHERE key IN ('elsewhere', 'k1/gone');
 SELECT found FROM objectlink.runs ORDER BY id DESC LIMIT 1;
 SELECT held FROM objectlink.hold_deletions('docs');
 :compare
