@@ -279,6 +279,23 @@ SELECT key, state FROM objectlink.object WHERE key = 'j';
 SELECT count(*) FROM note WHERE id = 10;
 DELETE FROM note WHERE id > 6;
 SELECT objectlink.alter_attachment('note', 'path', soft_delete_column => 'gone') > 0, daemon.walk() >= 0, daemon.apply() > 0;
+-- where no mark is taken away the record of its end tells, as long as it is kept
+INSERT INTO document VALUES (7, 'seven', 's3://docs/m'), (8, 'eight', 's3://docs/o');
+SELECT daemon.apply();
+SELECT daemon.settle(k, 'stored', '{"size": 1}') FROM unnest('{m,o}'::text[]) k;
+UPDATE document SET deleted_at = now() WHERE id = 7;
+DELETE FROM document WHERE id = 8;
+SELECT daemon.apply();
+SELECT count(*) FROM daemon.condemn() c WHERE c IN ('m', 'o');
+SELECT count(*) FROM daemon.issue() i WHERE i IN ('m', 'o');
+SELECT daemon.settle(k, 'gone') FROM unnest('{m,o}'::text[]) k;
+DELETE FROM document WHERE id = 7;
+INSERT INTO document VALUES (7, 'seven', 's3://docs/m'), (8, 'eight', 's3://docs/o');
+SELECT daemon.apply();
+SELECT daemon.settle(k, 'failed', '{"error_class": "not_found", "error_code": "NoSuchKey", "message": "absent"}') FROM unnest('{m,o}'::text[]) k;
+SELECT key, state FROM objectlink.object WHERE key IN ('m', 'o') ORDER BY key;
+DELETE FROM document WHERE id > 6;
+SELECT daemon.apply() > 0;
 -- nor is it forgotten while a column cannot be asked
 SELECT objectlink.put_back(ARRAY[('s3://docs/k', true, true, false, 1, NULL, now(), NULL, '{1}', NULL, false, NULL, NULL, NULL, NULL, NULL, u)::objectlink.touched], ('{}', '{}', true, NULL, NULL, NULL, NULL)::objectlink.answer) FROM unnest('{t,f}'::boolean[]) u;
 SELECT op, image ->> 'act' AS act FROM objectlink.outbox WHERE ref::text = 's3://docs/k' ORDER BY op, act;

@@ -261,6 +261,16 @@ SELECT daemon.refused($$INSERT INTO objectlink.row_policy VALUES (1)$$);
 SELECT daemon.refused($$UPDATE objectlink.related_table SET relation = 'hanging'$$);
 RESET SESSION AUTHORIZATION;
 
+-- Of several that are written at once only the one to blame is told of
+CREATE TABLE tome (id int PRIMARY KEY, file objectlink.storage_ref, status text CHECK (id <> 2 OR status IS NULL));
+SELECT objectlink.attach('tome', 'file', status_column => 'status') > 0, daemon.walk() >= 0;
+INSERT INTO tome SELECT n, 's3://docs/t' || n FROM generate_series(1, 3) n;
+SELECT daemon.apply();
+DELETE FROM objectlink.event;
+SELECT daemon.work_on_rows() > 0;
+SELECT id, status FROM tome ORDER BY id;
+SELECT key FROM objectlink.event WHERE cause = 'row not written' ORDER BY id;
+DROP TABLE tome;
 -- Only the owner of the outbox writes rows
 SELECT daemon.refused($$SELECT * FROM objectlink.work_on_rows(daemon.epoch(0) - 1, 1, true)$$);
 -- What else is no status column, no related table: what an attachment that has ended used is free again
