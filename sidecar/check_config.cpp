@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/store_options.hpp"
-#include "credentials.hpp"
+#include "credentials_chain.hpp"
 #include "database.hpp"
 #include "dsn.hpp"
 #include "exit_code.hpp"
@@ -103,7 +103,7 @@ void check_store(const std::string& store, const std::string& options_json, Cred
 void check_stores(Database& database, Findings& findings) {
   const Rows stores = database.query("SELECT name, options FROM objectlink.server ORDER BY name");
   if (stores.empty()) findings.note("no store yet: CREATE SERVER ... FOREIGN DATA WRAPPER objectlink OPTIONS (...)");
-  SharedCredentials credentials;
+  CredentialsChain credentials;
   for (std::size_t i = 0; i < stores.size(); ++i) {
     check_store(stores.string(i, 0), stores.string(i, 1), credentials, findings);
   }

@@ -1,19 +1,12 @@
-// Which keys does the daemon sign with?
-// Order: a profile named by the store -> that profile in the shared files, and nothing else; otherwise the environment
-// (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), then the shared files with AWS_PROFILE or "default".
-// Shared files: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials, then AWS_CONFIG_FILE or ~/.aws/config.
-// Does not ask the network (web identity, container and instance roles).
+// Keys to sign with, where they came from, and the face of those who find them.
 // Errors are values; neither errors nor warnings ever hold a secret.
 #pragma once
 
 #include <chrono>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "credentials_file.hpp"
 #include "secret.hpp"
 
 namespace objectlink {
@@ -30,11 +23,19 @@ struct CredentialsResult {
   std::string origin = {};  // where they came from, for logs: "environment", "profile docs in /home/a/.aws/credentials"
   std::string error = {};   // not empty exactly if there are no credentials: what was looked at and what was wrong
   std::string warning = {};  // e.g. a credentials file that others can read; may stand beside credentials
+  bool nothing_set = false;  // there are none, and nobody has begun to set any: others may be asked
   explicit operator bool() const { return credentials.has_value(); }
 };
 
 // Whether they would sign alike.
 bool same_keys(const Credentials& one, const Credentials& other);
+
+// Makes a result of what was found, if it can be signed with. id_name, secret_name: what they are called there, for the error.
+CredentialsResult checked(Credentials keys, std::string origin, const char* id_name, const char* secret_name);
+
+// Variables as processes have them, or as tests make them up; nothing for one that is empty.
+using Environment = std::function<std::optional<std::string>(const char* name)>;
+std::optional<std::string> process_environment(const char* name);
 
 class CredentialsSource {
  public:
@@ -45,26 +46,7 @@ class CredentialsSource {
   virtual CredentialsResult get_anew(const std::string& profile) { return get(profile); }
 };
 
-// The chain above. A file is read again as soon as its inode, size or mtime differ, so mended credentials work without
-// a restart. One thread.
-class SharedCredentials final : public CredentialsSource {
- public:
-  using Environment = std::function<std::optional<std::string>(const char* name)>;
-  SharedCredentials();  // the environment of the process
-  explicit SharedCredentials(Environment environment);
-  CredentialsResult get(const std::string& profile) override;
-  CredentialsResult get_anew(const std::string& profile) override;
-
- private:
-  CredentialsResult from_environment() const;
-  CredentialsResult from_files(const std::string& profile);
-  std::string path_of(const char* variable, const char* below_home) const;
-
-  Environment environment_;
-  std::map<std::string, WatchedProfiles> files_;  // by path
-};
-
-// Always the same answer. For tests and for keys given on the command line.
+// Always the same answer. For tests.
 class FixedCredentials final : public CredentialsSource {
  public:
   explicit FixedCredentials(Credentials credentials) : credentials_(std::move(credentials)) {}

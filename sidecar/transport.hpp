@@ -16,7 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "credentials.hpp"
+#include "credentials_chain.hpp"
 #include "http.hpp"
 #include "s3_request.hpp"
 #include "wake_up.hpp"
@@ -119,7 +119,7 @@ class Transport {
 
   // The transport's side.
   HttpClient client_;
-  SharedCredentials credentials_;
+  CredentialsChain credentials_;
   std::unordered_map<int, std::unique_ptr<Channel>> channels_;
 
   std::thread thread_;

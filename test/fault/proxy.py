@@ -26,9 +26,10 @@ class _Cut(Exception):
     """The client's connection is gone, on purpose."""
 
 
-def signed_region(request):
-    scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/s3/", request.header("Authorization") or "")
-    return scope and scope[1]
+def signed_with(request):
+    """Access key id and region."""
+    scope = re.search(r"Credential=([^/]+)/\d{8}/([^/]+)/s3/", request.header("Authorization") or "")
+    return scope.groups() if scope else (None, None)
 
 
 class Exchange:
@@ -87,9 +88,9 @@ class _Connection:
     def _serve_one(self, request):
         method, target, _ = request.start_line().split(" ", 2)
         path, _, query = target.partition("?")
+        access_key, region = signed_with(request)
         operation = Operation(method, urllib.parse.unquote(path), query, len(request.body), time.time(),
-                              request.body if method == "POST" and re.match("delete", query) else b"", signed_region(request),
-                              request.header("Host"))
+                              request.body if method == "POST" and re.match("delete", query) else b"", access_key, region, request.header("Host"))
         self.proxy.record(operation)
         rule = self.proxy.rules.take(operation)
         exchange = Exchange(self, request, operation)

@@ -24,7 +24,8 @@ class Operation:
     request_bytes: int
     started: float  # time.time()
     body: bytes = b""  # of the request, for DeleteObjects only
-    region: str | None = None  # in which it was signed
+    access_key: str | None = None  # with which it was signed
+    region: str | None = None  # for which it was signed
     host: str | None = None  # as the client named it
     status: int | None = None  # what the client was told; None: no reply reached it
     upstream_status: int | None = None  # what the server said; None: it was not asked, or did not answer

@@ -177,5 +177,6 @@ def run(connection, text, *arguments):
 
 
 def clean_environment():
-    """The environment without what would lead libpq or the AWS chain elsewhere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AWS_", "S3_"))}
+    """The environment without what would lead libpq or the AWS chain elsewhere; nobody asks the metadata service of a cloud."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AWS_", "S3_"))} | {
+        "AWS_EC2_METADATA_DISABLED": "true"}

@@ -12,9 +12,9 @@ MISSING_CODES = {"404", "NoSuchKey", "NotFound"}
 
 
 class S3Server(Server):
-    def __init__(self, log=False):
-        """log: the server keeps a log of its operations (see store_log.py), at some cost."""
-        super().__init__("s3", *(["--log"] if log else []))
+    def __init__(self, log=False, sts=False):
+        """log: the server keeps a log of its operations (see store_log.py), at some cost. sts: it gives temporary keys."""
+        super().__init__("s3", *(["--log"] if log else []), *(["--sts"] if sts else []))
         self.endpoint = self.env["S3_ENDPOINT"]
         self.access_key = self.env["AWS_ACCESS_KEY_ID"]
         self.secret_key = self.env["AWS_SECRET_ACCESS_KEY"]

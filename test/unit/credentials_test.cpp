@@ -1,6 +1,6 @@
 // Goal: the right keys are found, mended files are noticed, and nothing that is said about a failure holds a secret.
 // Method: a made-up environment and files in a temporary folder; more ways to fail than to succeed.
-#include "credentials.hpp"
+#include "shared_credentials.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -92,7 +92,7 @@ TEST(SharedFile, GarbageGivesNoProfiles) {
   EXPECT_TRUE(parse_shared_file(std::string("\0\0=\0\n", 5), SharedFileKind::credentials).empty());
 }
 
-class CredentialsChain : public testing::Test {
+class SharedKeys : public testing::Test {
  protected:
   void SetUp() override {
     std::string pattern = (std::filesystem::temp_directory_path() / "credentials_test.XXXXXX").string();
@@ -122,7 +122,7 @@ class CredentialsChain : public testing::Test {
   }};
 };
 
-TEST_F(CredentialsChain, TheEnvironmentComesBeforeTheFiles) {
+TEST_F(SharedKeys, TheEnvironmentComesBeforeTheFiles) {
   write(credentials_path(), section("default", "FILE", "s"));
   environment_["AWS_ACCESS_KEY_ID"] = "ENV";
   environment_["AWS_SECRET_ACCESS_KEY"] = "secret";
@@ -136,7 +136,7 @@ TEST_F(CredentialsChain, TheEnvironmentComesBeforeTheFiles) {
   EXPECT_TRUE(result.credentials->expires_at);
 }
 
-TEST_F(CredentialsChain, AProfileOfTheStoreComesBeforeTheEnvironment) {
+TEST_F(SharedKeys, AProfileOfTheStoreComesBeforeTheEnvironment) {
   write(credentials_path(), section("default", "DEFAULT", "s") + section("docs", "DOCS", "s"));
   environment_["AWS_ACCESS_KEY_ID"] = "ENV";
   environment_["AWS_SECRET_ACCESS_KEY"] = "secret";
@@ -146,7 +146,7 @@ TEST_F(CredentialsChain, AProfileOfTheStoreComesBeforeTheEnvironment) {
   EXPECT_NE(result.origin.find("\"docs\" in " + credentials_path()), std::string::npos) << result.origin;
 }
 
-TEST_F(CredentialsChain, AMissingProfileIsNotReplacedByAnother) {
+TEST_F(SharedKeys, AMissingProfileIsNotReplacedByAnother) {
   write(credentials_path(), section("default", "DEFAULT", "s"));
   environment_["AWS_ACCESS_KEY_ID"] = "ENV";
   environment_["AWS_SECRET_ACCESS_KEY"] = "secret";
@@ -157,7 +157,7 @@ TEST_F(CredentialsChain, AMissingProfileIsNotReplacedByAnother) {
   EXPECT_NE(result.error.find(config_path() + " (No such file"), std::string::npos) << result.error;
 }
 
-TEST_F(CredentialsChain, TheVariablesNameFilesAndProfile) {
+TEST_F(SharedKeys, TheVariablesNameFilesAndProfile) {
   write(home_ + "/other", section("x", "OTHER", "s"));
   environment_["AWS_SHARED_CREDENTIALS_FILE"] = "~/other";
   environment_["AWS_PROFILE"] = "x";
@@ -166,7 +166,7 @@ TEST_F(CredentialsChain, TheVariablesNameFilesAndProfile) {
   EXPECT_EQ(result.credentials->access_key_id, "OTHER");
 }
 
-TEST_F(CredentialsChain, TheConfigFileComesLast) {
+TEST_F(SharedKeys, TheConfigFileComesLast) {
   write(config_path(), section("profile docs", "CONFIG", "s"));
   auto result = source_.get("docs");
   ASSERT_TRUE(result) << result.error;
@@ -177,7 +177,7 @@ TEST_F(CredentialsChain, TheConfigFileComesLast) {
   EXPECT_EQ(result.credentials->access_key_id, "CREDENTIALS");
 }
 
-TEST_F(CredentialsChain, HalfAPairIsAnErrorNotAFallback) {
+TEST_F(SharedKeys, HalfAPairIsAnErrorNotAFallback) {
   write(credentials_path(), section("default", "DEFAULT", "s"));
   environment_["AWS_ACCESS_KEY_ID"] = "ENV";
   EXPECT_NE(source_.get("").error.find("AWS_SECRET_ACCESS_KEY"), std::string::npos);
@@ -191,7 +191,7 @@ TEST_F(CredentialsChain, HalfAPairIsAnErrorNotAFallback) {
   EXPECT_NE(source_.get("docs").error.find("no aws_secret_access_key"), std::string::npos);
 }
 
-TEST_F(CredentialsChain, NoErrorHoldsASecret) {
+TEST_F(SharedKeys, NoErrorHoldsASecret) {
   environment_["AWS_SECRET_ACCESS_KEY"] = "topsecret";
   EXPECT_EQ(source_.get("").error.find("topsecret"), std::string::npos);
   environment_["AWS_ACCESS_KEY_ID"] = "ENV";
@@ -203,7 +203,7 @@ TEST_F(CredentialsChain, NoErrorHoldsASecret) {
   }
 }
 
-TEST_F(CredentialsChain, AnAccessKeyIdThatWouldBreakTheHeaderIsRefused) {
+TEST_F(SharedKeys, AnAccessKeyIdThatWouldBreakTheHeaderIsRefused) {
   environment_["AWS_SECRET_ACCESS_KEY"] = "s";
   for (const char* id : {"A/B", "A,B", "A B", "A\r\nX: y"}) {
     environment_["AWS_ACCESS_KEY_ID"] = id;
@@ -211,7 +211,7 @@ TEST_F(CredentialsChain, AnAccessKeyIdThatWouldBreakTheHeaderIsRefused) {
   }
 }
 
-TEST_F(CredentialsChain, AMendedFileIsReadAgain) {
+TEST_F(SharedKeys, AMendedFileIsReadAgain) {
   EXPECT_FALSE(source_.get("docs"));
   write(credentials_path(), section("docs", "ONE", "s"));
   EXPECT_EQ(source_.get("docs").credentials->access_key_id, "ONE");
@@ -229,7 +229,7 @@ TEST_F(CredentialsChain, AMendedFileIsReadAgain) {
   EXPECT_FALSE(source_.get("docs"));
 }
 
-TEST_F(CredentialsChain, AFileForAllEyesIsUsedWithAWarning) {
+TEST_F(SharedKeys, AFileForAllEyesIsUsedWithAWarning) {
   write(credentials_path(), section("docs", "AKID", "topsecret"), 0644);
   const auto result = source_.get("docs");
   EXPECT_TRUE(result);
@@ -239,7 +239,7 @@ TEST_F(CredentialsChain, AFileForAllEyesIsUsedWithAWarning) {
   EXPECT_EQ(source_.get("docs").warning, "");
 }
 
-TEST_F(CredentialsChain, AFolderOrAHugeFileIsUnreadable) {
+TEST_F(SharedKeys, AFolderOrAHugeFileIsUnreadable) {
   std::filesystem::create_directory(credentials_path());
   auto result = source_.get("docs");
   EXPECT_FALSE(result);
@@ -251,7 +251,7 @@ TEST_F(CredentialsChain, AFolderOrAHugeFileIsUnreadable) {
   EXPECT_NE(result.error.find("larger than 1 MiB"), std::string::npos) << result.error;
 }
 
-TEST_F(CredentialsChain, WithoutHomeItSaysSo) {
+TEST_F(SharedKeys, WithoutHomeItSaysSo) {
   environment_.clear();
   const auto result = source_.get("");
   EXPECT_FALSE(result);

@@ -72,16 +72,16 @@ class Gate {
 };
 
 // Replaces environment variables while it lives.
-class Environment {
+class ProcessEnvironment {
  public:
-  explicit Environment(const std::map<std::string, std::string>& values) {
+  explicit ProcessEnvironment(const std::map<std::string, std::string>& values) {
     for (const auto& [name, value] : values) {
       const char* before = std::getenv(name.c_str());
       before_[name] = before ? std::optional<std::string>(before) : std::nullopt;
       ::setenv(name.c_str(), value.c_str(), 1);
     }
   }
-  ~Environment() {
+  ~ProcessEnvironment() {
     for (const auto& [name, value] : before_) {
       if (value)
         ::setenv(name.c_str(), value->c_str(), 1);
@@ -89,8 +89,8 @@ class Environment {
         ::unsetenv(name.c_str());
     }
   }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
+  ProcessEnvironment(const ProcessEnvironment&) = delete;
+  ProcessEnvironment& operator=(const ProcessEnvironment&) = delete;
 
  private:
   std::map<std::string, std::optional<std::string>> before_;
@@ -200,7 +200,7 @@ class TransportTest : public testing::Test {
   }
 
   static constexpr int fence = 99;
-  const Environment environment_{test_keys()};
+  const ProcessEnvironment environment_{test_keys()};
   LoopbackServer fence_server_{ok};
   WakeUp replied_;
   Transport transport_{64, replied_};
@@ -483,7 +483,7 @@ TEST_F(TransportTest, ARequestThatCannotBeSentIsAReply) {
 }
 
 TEST_F(TransportTest, MissingCredentialsAreAReply) {
-  const Environment nothing(no_keys);
+  const ProcessEnvironment nothing(no_keys);
   const LoopbackServer server(ok);
   transport_.configure(1, connection_to(server));
   const HttpReply reply = exchange(1, false, head());
@@ -535,7 +535,7 @@ class RotationTest : public TransportTest {
 
   const std::string path_ = testing::TempDir() + "credentials-" + std::to_string(::getpid());
   bool stamped_ = true;  // by the system; or always the same
-  const Environment files_{[this] {
+  const ProcessEnvironment files_{[this] {
     auto values = no_keys;
     values["AWS_SHARED_CREDENTIALS_FILE"] = path_;
     return values;
