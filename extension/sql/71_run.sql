@@ -34,6 +34,7 @@ CREATE TABLE objectlink.run (
   repair_limit  int NOT NULL DEFAULT 1000 CHECK (repair_limit >= 0),
   repair_limit_share int NOT NULL DEFAULT 10 CHECK (repair_limit_share BETWEEN 1 AND 100),
   repaired      bigint NOT NULL DEFAULT 0,
+  marked        bigint NOT NULL DEFAULT 0,
   braked_at     timestamptz,
   brake_released boolean NOT NULL DEFAULT false,
   found         jsonb,
@@ -65,6 +66,7 @@ COMMENT ON COLUMN objectlink.run.estimated IS 'about how many objects its store 
 COMMENT ON COLUMN objectlink.run.sample IS 'percent of the ranges of keys that are compared, drawn by lot; NULL: all of them';
 COMMENT ON COLUMN objectlink.run.out_of_time IS 'paused for that; the next call for the same keys lets it go on';
 COMMENT ON COLUMN objectlink.run.repaired IS 'mode repair: findings that something was done about, and objects found missing or corrupt';
+COMMENT ON COLUMN objectlink.run.marked IS 'mode report: objects that were brought to missing or corrupt';
 COMMENT ON COLUMN objectlink.run.braked_at IS 'paused because it would repair too much, until somebody lets it go on; brake_released: somebody has';
 COMMENT ON COLUMN objectlink.run.aside IS 'what is listed before the keys are, see 72_compare_aside.sql: uploads that nobody has ended, then versions that are not current, range by range; NULL: neither, or no more';
 COMMENT ON COLUMN objectlink.run.aside_found IS 'how many of them are not as they should be, in the listing under way';

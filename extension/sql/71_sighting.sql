@@ -16,6 +16,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
               ELSE p_state END;
 COMMENT ON FUNCTION objectlink.state_after_sighting(text, text) IS 'the state of an object after it was looked at';
 
+CREATE FUNCTION objectlink.evidence_of_look(p_look objectlink.sighted) RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT (p_look).evidence || jsonb_strip_nulls(jsonb_build_object('look', jsonb_build_object('sighting', (p_look).sighting, 'size', (p_look).size, 'etag', (p_look).etag,
+    'version_id', (p_look).version_id, 'request_id', (p_look).request_id, 'error_code', (p_look).error_code, 'at', clock_timestamp())))
+$$;
+COMMENT ON FUNCTION objectlink.evidence_of_look(objectlink.sighted) IS 'the evidence of a finding: what the page showed, and what the look at the object itself did';
+
 CREATE FUNCTION objectlink.note_sightings(p_store int, p_run bigint, p_looks objectlink.sighted[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
@@ -28,8 +35,7 @@ BEGIN
     CROSS JOIN LATERAL (SELECT FROM objectlink.object o WHERE o.store_id = p_store AND o.key = l.key COLLATE "C" FOR UPDATE) AS locked;
   WITH seen AS MATERIALIZED (
     SELECT l.*, p_store AS store_id, objectlink.state_after_sighting(l.state, l.sighting) AS to_state,
-           l.evidence || jsonb_strip_nulls(jsonb_build_object('look', jsonb_build_object('sighting', l.sighting, 'size', l.size, 'etag', l.etag,
-             'version_id', l.version_id, 'request_id', l.request_id, 'error_code', l.error_code, 'at', clock_timestamp()))) AS shown
+           objectlink.evidence_of_look(l) AS shown
     FROM unnest(p_looks) l WHERE l.sighting <> 'unknown'
   ), changed AS (
     UPDATE objectlink.object o

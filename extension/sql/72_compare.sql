@@ -296,6 +296,34 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION objectlink.compare_page(int, bigint, bigint, int, text, text, text[], bigint[], text[], bigint[], bigint, int) IS 'for the owner of a store: compares a page of its listing with the registry and the rows; returns up to where, and which objects have to be looked at before more can be said';
 
+CREATE FUNCTION objectlink.marks_of(p_looks objectlink.sighted[]) RETURNS objectlink.sighted[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(array_agg(l), '{}') FROM unnest(p_looks) l, LATERAL objectlink.state_after_sighting(l.state, l.sighting) s
+  WHERE s IN ('missing', 'corrupt') AND s <> l.state
+$$;
+COMMENT ON FUNCTION objectlink.marks_of(objectlink.sighted[]) IS 'those looks at objects that make them missing or corrupt';
+
+-- A report repairs nothing, but what it has proved to be missing or corrupt shows in states and status columns. Not where it is so much that somebody has to
+-- look first, as in a bucket that was emptied: then it is found, and no more. Returns what may be noted as seen.
+CREATE FUNCTION objectlink.mark_within_limits(p_run objectlink.run, p_looks objectlink.sighted[]) RETURNS objectlink.sighted[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_marks objectlink.sighted[] := objectlink.marks_of(p_looks);
+  v_reason text := CASE WHEN cardinality(v_marks) > 0 THEN objectlink.too_many_repairs(p_run, p_run.marked + cardinality(v_marks)) END;
+BEGIN
+  IF v_reason IS NULL THEN
+    UPDATE objectlink.run r SET marked = r.marked + cardinality(v_marks) WHERE r.id = p_run.id AND cardinality(v_marks) > 0;
+    RETURN p_looks;
+  END IF;
+  PERFORM objectlink.note_findings(p_run.store_id, p_run.id, ARRAY(
+    SELECT (l.key, objectlink.state_after_sighting(l.state, l.sighting), o.attachment_id, objectlink.evidence_of_look(l), NULL)::objectlink.difference
+    FROM unnest(v_marks) l JOIN objectlink.object o ON o.store_id = p_run.store_id AND o.key = l.key COLLATE "C" AND o.state = l.state AND o.since = l.since));
+  UPDATE objectlink.run r SET notes = concat_ws('; ', r.notes, 'not all that is missing or corrupt is shown by states and status columns: ' || v_reason)
+    WHERE r.id = p_run.id AND coalesce(r.notes, '') NOT LIKE '%not all that is missing or corrupt%';
+  RETURN ARRAY(SELECT l FROM unnest(p_looks) l WHERE NOT EXISTS (SELECT FROM unnest(v_marks) m WHERE m.key = l.key));
+END $$;
+COMMENT ON FUNCTION objectlink.mark_within_limits(objectlink.run, objectlink.sighted[]) IS 'for a report: of looks at objects those that may be noted; those that would make too many objects missing or corrupt become findings only';
+
 -- What the looks showed. Each counts only if the registry still says what it said when the look was asked for.
 CREATE FUNCTION objectlink.conclude_page(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_listed bigint, p_compared bigint,
                                          p_undecided bigint, p_looks json) RETURNS text
@@ -310,7 +338,9 @@ BEGIN
     RETURN 'stopped';
   END IF;
   v_looks := ARRAY(SELECT l FROM json_populate_recordset(NULL::objectlink.sighted, p_looks) l ORDER BY l.key COLLATE "C");
-  IF v_run.mode = 'repair' AND NOT objectlink.repair_lets_pass(v_run, (
+  IF v_run.mode = 'report' THEN
+    v_looks := objectlink.mark_within_limits(v_run, v_looks);
+  ELSIF v_run.mode = 'repair' AND NOT objectlink.repair_lets_pass(v_run, (
     SELECT count(*) FROM unnest(v_looks) l WHERE objectlink.state_after_sighting(l.state, l.sighting) IN ('missing', 'corrupt'))) THEN
     RETURN 'stopped';
   END IF;

@@ -5,30 +5,36 @@ CREATE FUNCTION objectlink.repair_share_from() RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 100 $$;
 COMMENT ON FUNCTION objectlink.repair_share_from() IS 'with fewer repairs of a run than this only the absolute limit counts';
 
--- Before a page's repairs are made: may so many more be? If not, the run is paused, and nothing of the page is written but
--- what was found.
-CREATE FUNCTION objectlink.repair_lets_pass(p_run objectlink.run, p_more bigint) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION objectlink.too_many_repairs(p_run objectlink.run, p_more bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
   v_count bigint := p_run.repaired + p_more;
   v_known bigint;
-  v_reason text;
 BEGIN
-  IF p_more = 0 THEN
-    RETURN true;
-  ELSIF p_run.brake_released THEN
-    NULL;
+  IF p_more = 0 OR p_run.brake_released THEN
+    RETURN NULL;
   ELSIF v_count > p_run.repair_limit THEN
-    v_reason := format('at least %s repairs; repair_limit is %s', v_count, p_run.repair_limit);
+    RETURN format('at least %s repairs; repair_limit is %s', v_count, p_run.repair_limit);
   ELSIF v_count >= objectlink.repair_share_from() AND p_run.repair_limit_share < 100 THEN
     -- Counted no further than it matters.
     SELECT count(*) INTO v_known FROM (SELECT FROM objectlink.object o WHERE o.store_id = p_run.store_id
                                        LIMIT v_count * 100 / p_run.repair_limit_share + 1) x;
     IF v_count * 100 > v_known * p_run.repair_limit_share THEN
-      v_reason := format('at least %s repairs in a store of %s objects; repair_limit_share is %s%%', v_count, v_known, p_run.repair_limit_share);
+      RETURN format('at least %s repairs in a store of %s objects; repair_limit_share is %s%%', v_count, v_known, p_run.repair_limit_share);
     END IF;
   END IF;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION objectlink.too_many_repairs(objectlink.run, bigint) IS 'which limit of a run so many more repairs would exceed; NULL: none';
+
+-- Before a page's repairs are made: may so many more be? If not, the run is paused, and nothing of the page is written but
+-- what was found.
+CREATE FUNCTION objectlink.repair_lets_pass(p_run objectlink.run, p_more bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_reason text := objectlink.too_many_repairs(p_run, p_more);
+BEGIN
   IF v_reason IS NOT NULL THEN
     UPDATE objectlink.run r SET state = 'paused', pause_reason = v_reason, braked_at = clock_timestamp() WHERE r.id = p_run.id;
     INSERT INTO objectlink.event (store_id, cause, detail)

@@ -300,6 +300,41 @@ def test_a_lost_page_of_rows_is_braked_by_its_share(documents, daemon):
     assert set(pg.states().values()) == {"stored"}
 
 
+def test_a_report_of_a_bucket_that_was_emptied_shows_in_few_rows(pg, documents, daemon):
+    """All of it is found. What a run shows of it to everybody stays within the limits, until somebody has looked and lets a repair go on."""
+    pg.run("ALTER TABLE document ADD status text; SELECT objectlink.detach('document', 'file')")
+    pg.run("SELECT objectlink.attach('document', 'file', status_column => 'status', status_map => '{\"missing\": \"ERROR\", \"stored\": \"READY\"}')")
+    keys = documents.put([f"a/{number:02}" for number in range(20)])
+    documents.sync()
+
+    def errors():
+        pg.wait_for_sync()
+        return pg.value("SELECT count(*) FROM document WHERE status = 'ERROR'")
+
+    for key in keys:
+        documents.bucket.delete(key)
+    for _ in range(2):
+        run = reconcile(pg, page_size=5, repair_limit=7)
+        # A page is marked as a whole or not at all, and an empty listing is one.
+        assert (run.state, run.found, run.repaired) == ("done", {"missing": 20}, 0)
+        assert "not all that is missing or corrupt is shown by states and status columns: at least" in run.notes and "repair_limit is 7" in run.notes
+        assert findings(pg) == {(key, "missing"): "open" for key in keys}
+        assert errors() == 0 and set(pg.states().values()) == {"stored"}
+        problem, = pg.run("SELECT * FROM objectlink.problems")
+        assert (problem.severity, problem.what) == ("error", "missing objects, not shown") and problem.detail.startswith("20 objects")
+    for key in keys[15:]:
+        documents.bucket.put(key, content_of(key))
+    run = reconcile(pg, page_size=5, mode="repair", repair_limit=100)
+    assert run.state == "done" and run.notes is None
+    assert errors() == 15
+    assert [problem.what for problem in pg.run("SELECT what FROM objectlink.problems")] == ["objects missing"]
+    # What was within them is shown by a report too.
+    documents.bucket.delete("a/19")
+    assert reconcile(pg, repair_limit=1).notes is None
+    assert errors() == 16
+    assert findings(pg) == {(key, "missing"): "open" for key in keys[:15] + keys[19:]}
+
+
 def test_a_report_repairs_nothing(stored):
     pg = stored.pg
     behind_the_triggers(pg, "DELETE FROM document WHERE file = 's3://docs/a/03'", "INSERT INTO document (file) VALUES ('s3://docs/a/03x')")
