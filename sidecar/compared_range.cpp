@@ -167,12 +167,14 @@ void ComparedRange::set_agreement(const std::string& agree, Time now) {
 
 ComparedRange::Outcome ComparedRange::pass_agreeing(Database& database, Time now) {
   const std::size_t end = std::min(page_->agree.find('0', page_->block), page_->blocks.size());
-  std::int64_t ours = 0;
-  for (std::size_t block = page_->block; block < end; ++block)
+  std::int64_t ours = 0, bytes = 0;
+  for (std::size_t block = page_->block; block < end; ++block) {
     ours += static_cast<std::int64_t>(page_->blocks[block].ours);
+    bytes += page_->blocks[block].bytes;
+  }
   const auto bound = block_bound(end - 1);
-  const Rows rows = database.query("SELECT objectlink.pass_blocks($1, $2, $3, $4, $5, $6, $7)", run_->store,
-                                   run_->epoch, run_->id, bounds_.number, bounds_.after, bound, ours);
+  const Rows rows = database.query("SELECT objectlink.pass_blocks($1, $2, $3, $4, $5, $6, $7, $8)", run_->store,
+                                   run_->epoch, run_->id, bounds_.number, bounds_.after, bound, ours, bytes);
   return advance(rows.string(0, 0), bound.value_or(std::string()), !bound, now);
 }
 
@@ -202,6 +204,7 @@ ComparedRange::Outcome ComparedRange::compare(Database& database, Time now) {
   page_->last = reply.at("reached").is_null();
   if (reply.at("looks").empty()) return advance(reply.at("state").get<std::string>(), page_->reached, page_->last, now);
   page_->listed_count = reply.at("listed").get<std::int64_t>();
+  page_->listed_bytes = reply.at("bytes").get<std::int64_t>();
   page_->compared_count = reply.at("compared").get<std::int64_t>();
   page_->undecided_count = reply.at("undecided").get<std::int64_t>();
   page_->next_look = 0;
@@ -336,11 +339,11 @@ ComparedRange::Outcome ComparedRange::conclude(Database& database, Time now) {
     }
     looks.push_back(std::move(item));
   }
-  const Rows rows = database.query("SELECT objectlink.conclude_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json)",
-                                   run_->store, run_->epoch, run_->id, bounds_.number, bounds_.after,
-                                   page_->last ? std::nullopt : std::optional(page_->reached), page_->listed_count,
-                                   page_->compared_count, page_->undecided_count,
-                                   looks.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  const Rows rows = database.query(
+      "SELECT objectlink.conclude_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json)", run_->store, run_->epoch,
+      run_->id, bounds_.number, bounds_.after, page_->last ? std::nullopt : std::optional(page_->reached),
+      page_->listed_count, page_->listed_bytes, page_->compared_count, page_->undecided_count,
+      looks.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   page_->looks.clear();
   return advance(rows.string(0, 0), page_->reached, page_->last, now);
 }

@@ -78,7 +78,7 @@ class ComparedRange : public KeyRange, public std::enable_shared_from_this<Compa
     std::size_t begin = 0;  // and so are keys before it
     std::string reached;
     bool last = false;  // with these looks everything is compared
-    std::int64_t listed_count = 0, compared_count = 0, undecided_count = 0;
+    std::int64_t listed_count = 0, listed_bytes = 0, compared_count = 0, undecided_count = 0;
     std::vector<Look> looks;
     std::size_t next_look = 0;
     std::size_t under_way = 0;

@@ -22,6 +22,7 @@ std::vector<KeyBlock> sum_blocks(const ListedPage& page, std::string_view store_
       if (!key_is_ours(store_prefix, key.key)) continue;
       const std::uint64_t hash = hash_key(seed, key.key);
       ++block.ours;
+      block.bytes += key.size;
       block.keys ^= hash;
       block.contents ^= hash_content(seed, hash, key.size, key.etag);
     }

@@ -15,8 +15,9 @@ namespace objectlink {
 inline constexpr std::size_t block_keys_max = 64;
 
 struct KeyBlock {
-  std::size_t end = 0;   // behind its last key, in ListedPage::keys
-  std::size_t ours = 0;  // keys that the comparison counts
+  std::size_t end = 0;     // behind its last key, in ListedPage::keys
+  std::size_t ours = 0;    // keys that the comparison counts
+  std::int64_t bytes = 0;  // of their objects
   std::uint64_t keys = 0;
   std::uint64_t contents = 0;
 };

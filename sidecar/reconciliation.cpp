@@ -334,7 +334,7 @@ bool Reconciliation::split_longest(Database& database) {
 
 KeyRange::Outcome Reconciliation::compare_sums(Database& database, Time now) {
   std::vector<ComparedRange*> ready;
-  std::vector<std::int64_t> numbers, listed, blocks, keys, contents;
+  std::vector<std::int64_t> numbers, listed, bytes, blocks, keys, contents;
   std::vector<std::string> afters;
   std::vector<std::optional<std::string>> bounds;
   for (const auto& any : ranges_) {
@@ -343,24 +343,27 @@ KeyRange::Outcome Reconciliation::compare_sums(Database& database, Time now) {
     ready.push_back(range);
     numbers.push_back(range->bounds().number);
     afters.push_back(range->bounds().after);
-    std::int64_t ours = 0;
+    std::int64_t ours = 0, held = 0;
     for (std::size_t i = 0; i < range->blocks().size(); ++i) {
       const KeyBlock& block = range->blocks()[i];
       ours += static_cast<std::int64_t>(block.ours);
+      held += block.bytes;
       bounds.push_back(range->block_bound(i));
       keys.push_back(static_cast<std::int64_t>(block.keys));
       contents.push_back(static_cast<std::int64_t>(block.contents));
     }
     listed.push_back(ours);
+    bytes.push_back(held);
     blocks.push_back(static_cast<std::int64_t>(range->blocks().size()));
   }
   if (ready.empty()) return KeyRange::Outcome::nothing;
   const Rows rows = database.query(
       "SELECT n.agree FROM unnest(objectlink.compare_sums($1, $2, $3, $4, $5, $6::int[], $7::text[], $8::int[], "
-      "$9::int[], $10::text[], $11::bigint[], $12::bigint[])) WITH ORDINALITY AS n (agree, at) ORDER BY n.at",
+      "$9::bigint[], $10::int[], $11::text[], $12::bigint[], $13::bigint[])) WITH ORDINALITY AS n (agree, at) ORDER BY "
+      "n.at",
       store_, epoch_, run_->id, std::exchange(run_->requests, 0), static_cast<std::int64_t>(run_->seed),
-      int_array(numbers), text_array(afters), int_array(listed), int_array(blocks), text_array(bounds), int_array(keys),
-      int_array(contents));
+      int_array(numbers), text_array(afters), int_array(listed), int_array(bytes), int_array(blocks),
+      text_array(bounds), int_array(keys), int_array(contents));
   if (rows.size() != ready.size()) return KeyRange::Outcome::stopped;
   for (std::size_t i = 0; i < ready.size(); ++i) {
     const std::string agree = rows.string(i, 0);

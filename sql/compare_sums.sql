@@ -21,13 +21,13 @@ DECLARE
   v_blocks text[] := '{4711,0}' || array_replace(p_bounds, NULL, objectlink.last_key(''));
   v_none text[] := array_fill('0'::text, ARRAY[cardinality(p_bounds)]);
 BEGIN
-  RETURN objectlink.compare_sums(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run, 1, 4711, ARRAY[p_range], ARRAY[p_after], ARRAY[cardinality(p_keys)],
+  RETURN objectlink.compare_sums(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run, 1, 4711, ARRAY[p_range], ARRAY[p_after], ARRAY[cardinality(p_keys)], ARRAY[10 * cardinality(p_keys)::bigint],
     ARRAY[cardinality(p_bounds)], p_bounds,
     coalesce((SELECT objectlink.sum_keys(v_blocks, k) FROM unnest(p_keys) k), v_none)::bigint[],
     coalesce((SELECT objectlink.sum_objects(v_blocks, k, 'stored', p_size, k) FROM unnest(p_keys) k), v_none)::bigint[]);
 END $$;
 \set all '''{a1,a2,b1,b2,c1,c2}'''
-\set run 'SELECT state, pages, listed, compared, list_requests FROM objectlink.run ORDER BY id DESC LIMIT 1;'
+\set run 'SELECT state, pages, listed, bytes, compared, list_requests FROM objectlink.run ORDER BY id DESC LIMIT 1;'
 -- All agrees: done, and that ends the run
 SELECT objectlink.reconcile_storage('docs');
 SELECT daemon.sums(:all);
@@ -116,7 +116,7 @@ SELECT daemon.sums(:all);
 ROLLBACK;
 -- Not where the page begins; another owner; over
 SELECT daemon.sums(:all, p_after => 'a1'), daemon.sums(:all, p_range => 1);
-SELECT daemon.refused(format('SELECT objectlink.compare_sums(%s, 0, 1, 1, 1, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')', daemon.store_id('docs')));
+SELECT daemon.refused(format('SELECT objectlink.compare_sums(%s, 0, 1, 1, 1, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')', daemon.store_id('docs')));
 SELECT daemon.refused($$SELECT objectlink.sum_keys('{1,0}', 'a')$$);
 SELECT daemon.refused($$SELECT objectlink.sum_keys('{x,0,z}', 'a')$$);
 SELECT daemon.refused($$SELECT objectlink.sum_keys('{1,-1,z}', 'a')$$);
@@ -125,8 +125,8 @@ SELECT daemon.refused($$SELECT objectlink.sum_keys_step(NULL, '{1,0,z}', 'a')$$)
 SELECT objectlink.sum_keys('{1,99,z}', 'a'), objectlink.sum_keys('{1,0,a,a}', NULL), objectlink.sum_objects('{1,0,a}', NULL, NULL, NULL, NULL), objectlink.sum_objects('{1,0,a}', 'b', 'stored', NULL, NULL);
 :run
 -- Parts of a page, and ranges: split where it is not yet compared
-SELECT objectlink.pass_blocks(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, '', 'az', 2) FROM objectlink.run WHERE state = 'running';
-SELECT objectlink.pass_blocks(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, '', 'az', 2) FROM objectlink.run WHERE state = 'running';
+SELECT objectlink.pass_blocks(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, '', 'az', 2, 20) FROM objectlink.run WHERE state = 'running';
+SELECT objectlink.pass_blocks(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, '', 'az', 2, 20) FROM objectlink.run WHERE state = 'running';
 SELECT objectlink.split_range(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), id, 0, k::text[])
   FROM objectlink.run, unnest(ARRAY['{az}', '{a}', '{c,b}', '{c,c}', '{}', '{b,c}', '{d}', '{b}']) k WHERE state = 'running';
 SELECT number, after_key, up_to, done FROM objectlink.run_range ORDER BY number;

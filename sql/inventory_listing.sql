@@ -100,7 +100,7 @@ BEGIN
 END $$;
 CREATE FUNCTION daemon.looked(p_page json, p_sighting text, p_age_s int DEFAULT 864000) RETURNS text LANGUAGE sql AS $$
   SELECT objectlink.conclude_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), daemon.run(), 0, '', p_page ->> 'reached',
-    (p_page ->> 'listed')::bigint, (p_page ->> 'compared')::bigint, (p_page ->> 'undecided')::bigint,
+    (p_page ->> 'listed')::bigint, (p_page ->> 'bytes')::bigint, (p_page ->> 'compared')::bigint, (p_page ->> 'undecided')::bigint,
     (SELECT json_agg(l::jsonb || jsonb_build_object('sighting', p_sighting, 'request_id', 'req', 'age_ms', p_age_s * 1000)
                      || CASE p_sighting WHEN 'other' THEN '{"size": 2, "etag": "seen"}'::jsonb WHEN 'absent' THEN '{"size": null, "etag": null}' ELSE '{}' END) FROM json_array_elements(p_page -> 'looks') l))
 $$;

@@ -79,7 +79,7 @@ SELECT daemon.looked(:'page', 'same');
 SELECT daemon.page('{d}', 'd', 7) AS page \gset
 SELECT daemon.looks(:'page');
 SELECT g.after_key, r.compared FROM objectlink.run r JOIN objectlink.run_range g ON g.run_id = r.id WHERE r.state = 'running';
-SELECT daemon.looked(json_build_object('reached', 'd', 'listed', 1, 'compared', 2, 'undecided', 0, 'looks', (SELECT json_agg(l) FROM json_array_elements(:'page'::json -> 'looks') l WHERE l ->> 'key' = 'c')), 'absent');
+SELECT daemon.looked(json_build_object('reached', 'd', 'listed', 1, 'bytes', 1, 'compared', 2, 'undecided', 0, 'looks', (SELECT json_agg(l) FROM json_array_elements(:'page'::json -> 'looks') l WHERE l ->> 'key' = 'c')), 'absent');
 SELECT daemon.page('{e,f}');
 :runs
 :findings

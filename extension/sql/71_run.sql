@@ -19,6 +19,7 @@ CREATE TABLE objectlink.run (
   listing       text NOT NULL DEFAULT 'ordered' CHECK (listing IN ('ordered', 'collecting', 'collected')),
   pages         bigint NOT NULL DEFAULT 0,
   listed        bigint NOT NULL DEFAULT 0,
+  bytes         bigint NOT NULL DEFAULT 0,
   compared      bigint NOT NULL DEFAULT 0,
   inventory     text,
   inventory_at  timestamptz,
@@ -56,7 +57,7 @@ COMMENT ON COLUMN objectlink.run.place IS 'host, bucket and prefix of the store 
 COMMENT ON COLUMN objectlink.run.listing IS 'ordered: as the store lists it, range by range; of a store that lists in another order than that of bytes, or of an inventory, all keys are collected first, and compared when they are complete';
 COMMENT ON COLUMN objectlink.run.inventory IS 'key of the manifest of an S3 Inventory, whose files are compared instead of a listing; NULL: the store is listed';
 COMMENT ON COLUMN objectlink.run.inventory_at IS 'when that inventory was begun, as its manifest says';
-COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; compared: these, and those of the registry';
+COMMENT ON COLUMN objectlink.run.listed IS 'keys that the store listed; bytes: what they hold; compared: these, and those of the registry';
 COMMENT ON COLUMN objectlink.run.list_requests IS 'pages of listings asked for, of uploads and versions too, repeated ones included; the files of an inventory are got, not listed, and do not count';
 COMMENT ON COLUMN objectlink.run.looks IS 'objects that were looked at one by one (HEAD), because the listing differed';
 COMMENT ON COLUMN objectlink.run.undecided IS 'differences of which nothing could be said: in motion, a table that could not be asked, a look that was not answered';

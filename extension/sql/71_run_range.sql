@@ -122,13 +122,13 @@ END $$;
 COMMENT ON FUNCTION objectlink.reach_in_range(bigint, int, text, text) IS 'a range has come so far; NULL: to its end. Whether the listing has any left';
 
 -- Within the transaction that says what a page showed.
-CREATE FUNCTION objectlink.advance_range(p_run bigint, p_range int, p_reached text, p_pages int, p_listed bigint, p_compared bigint, p_looks bigint, p_undecided bigint)
+CREATE FUNCTION objectlink.advance_range(p_run bigint, p_range int, p_reached text, p_pages int, p_listed bigint, p_bytes bigint, p_compared bigint, p_looks bigint, p_undecided bigint)
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_left boolean := objectlink.reach_in_range(p_run, p_range, p_reached);
 BEGIN
   UPDATE objectlink.run r
-  SET pages = r.pages + p_pages, listed = r.listed + p_listed, compared = r.compared + p_compared,
+  SET pages = r.pages + p_pages, listed = r.listed + p_listed, bytes = r.bytes + p_bytes, compared = r.compared + p_compared,
       looks = r.looks + p_looks, undecided = r.undecided + p_undecided, progress_at = clock_timestamp(),
       out_of_time = r.out_of_time OR v_left AND coalesce(clock_timestamp() > r.begun_at + r.time_budget, false)
   WHERE r.id = p_run;
@@ -137,7 +137,7 @@ BEGIN
     PERFORM objectlink.end_run(p_run, 'done');
   END IF;
 END $$;
-COMMENT ON FUNCTION objectlink.advance_range(bigint, int, text, int, bigint, bigint, bigint, bigint) IS 'everything of a range up to a key is compared; NULL: all of it. With its last range the run is done';
+COMMENT ON FUNCTION objectlink.advance_range(bigint, int, text, int, bigint, bigint, bigint, bigint, bigint) IS 'everything of a range up to a key is compared; NULL: all of it. With its last range the run is done';
 
 -- Another owner, or a split, may have changed it since the page was asked for.
 CREATE FUNCTION objectlink.range_is_at(p_run bigint, p_range int, p_after text, p_item text DEFAULT '') RETURNS boolean

@@ -257,6 +257,8 @@ DECLARE
   v_looks json;
   v_reserved text[];  -- keys that are not to be closed
   v_undecided bigint;
+  v_listed bigint;
+  v_bytes bigint;
 BEGIN
   IF v_run.id IS NULL OR NOT objectlink.range_is_at(p_run, p_range, p_after) THEN
     RETURN json_build_object('state', 'stopped');
@@ -286,12 +288,13 @@ BEGIN
     INTO v_looks
     FROM unnest(v_verdicts) v LEFT JOIN objectlink.object o ON o.store_id = p_store AND o.key = ((v).pair).key COLLATE "C" AND (((v).pair).was).state IS NOT NULL
     WHERE v.look IS NOT NULL;
+  SELECT count(*), coalesce(sum(p.size), 0) INTO v_listed, v_bytes FROM unnest(v_page.pairs) p WHERE p.listed;
   -- With something left to look at, the page is not done: what the looks show is committed with its progress.
   IF v_looks IS NULL THEN
-    PERFORM objectlink.advance_range(p_run, p_range, v_page.reached, 1, (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), cardinality(v_page.pairs), 0, v_undecided);
+    PERFORM objectlink.advance_range(p_run, p_range, v_page.reached, 1, v_listed, v_bytes, cardinality(v_page.pairs), 0, v_undecided);
   END IF;
   RETURN json_build_object('state', (SELECT r.state FROM objectlink.run r WHERE r.id = p_run), 'reached', v_page.reached,
-    'listed', (SELECT count(*) FROM unnest(v_page.pairs) p WHERE p.listed), 'compared', cardinality(v_page.pairs),
+    'listed', v_listed, 'bytes', v_bytes, 'compared', cardinality(v_page.pairs),
     'undecided', v_undecided, 'looks', coalesce(v_looks, '[]'));
 END $$;
 COMMENT ON FUNCTION objectlink.compare_page(int, bigint, bigint, int, text, text, text[], bigint[], text[], bigint[], bigint, int) IS 'for the owner of a store: compares a page of its listing with the registry and the rows; returns up to where, and which objects have to be looked at before more can be said';
@@ -325,7 +328,7 @@ END $$;
 COMMENT ON FUNCTION objectlink.mark_within_limits(objectlink.run, objectlink.sighted[]) IS 'for a report: of looks at objects those that may be noted; those that would make too many objects missing or corrupt become findings only';
 
 -- What the looks showed. Each counts only if the registry still says what it said when the look was asked for.
-CREATE FUNCTION objectlink.conclude_page(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_listed bigint, p_compared bigint,
+CREATE FUNCTION objectlink.conclude_page(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_listed bigint, p_bytes bigint, p_compared bigint,
                                          p_undecided bigint, p_looks json) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
@@ -351,8 +354,8 @@ BEGIN
     END IF;
   END IF;
   PERFORM objectlink.note_sightings(p_store, p_run, v_looks);
-  PERFORM objectlink.advance_range(p_run, p_range, p_reached, 1, p_listed, p_compared, cardinality(v_looks),
+  PERFORM objectlink.advance_range(p_run, p_range, p_reached, 1, p_listed, p_bytes, p_compared, cardinality(v_looks),
                                  p_undecided + v_undecided + (SELECT count(*) FROM unnest(v_looks) l WHERE l.sighting = 'unknown'));
   RETURN (SELECT r.state FROM objectlink.run r WHERE r.id = p_run);
 END $$;
-COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, int, text, text, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';
+COMMENT ON FUNCTION objectlink.conclude_page(int, bigint, bigint, int, text, text, bigint, bigint, bigint, bigint, json) IS 'for the owner of a store: writes what the looks at the objects of a page showed, and with it the page''s progress';

@@ -53,7 +53,7 @@ COMMENT ON FUNCTION objectlink.sum_column(objectlink.asked_column, name, text, b
 -- keys and of the objects listed in it. A page all of which agrees is done with. Returns a digit for each block of a page, 1: it agrees;
 -- '': the range is not where the page begins; NULL instead of all: the run has to stop, or is done.
 CREATE FUNCTION objectlink.compare_sums(p_store int, p_epoch bigint, p_run bigint, p_requests int, p_seed bigint, p_ranges int[], p_after text[],
-                                        p_listed int[], p_blocks int[], p_bounds text[], p_keys bigint[], p_contents bigint[]) RETURNS text[]
+                                        p_listed int[], p_bytes bigint[], p_blocks int[], p_bounds text[], p_keys bigint[], p_contents bigint[]) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -114,23 +114,23 @@ BEGIN
         SELECT string_agg(CASE WHEN NOT v_doubt AND v_known[n] = p_contents[n]::text AND v_linked[n] = p_keys[n] THEN '1' ELSE '0' END, '' ORDER BY n)
         FROM generate_series(v_first, v_first + p_blocks[i] - 1) n);
       IF strpos(v_agree[i], '0') = 0 THEN
-        PERFORM objectlink.advance_range(p_run, p_ranges[i], p_bounds[v_first + p_blocks[i] - 1], 1, p_listed[i], p_listed[i], 0, 0);
+        PERFORM objectlink.advance_range(p_run, p_ranges[i], p_bounds[v_first + p_blocks[i] - 1], 1, p_listed[i], p_bytes[i], p_listed[i], 0, 0);
       END IF;
     END IF;
     v_first := v_first + p_blocks[i];
   END LOOP;
   RETURN CASE WHEN EXISTS (SELECT FROM objectlink.run r WHERE r.id = p_run AND r.state = 'running') THEN v_agree END;
 END $$;
-COMMENT ON FUNCTION objectlink.compare_sums(int, bigint, bigint, int, bigint, int[], text[], int[], int[], text[], bigint[], bigint[]) IS 'for the owner of a store: compares pages of its listing with the registry and the rows by sums over blocks of keys; says which blocks agree';
+COMMENT ON FUNCTION objectlink.compare_sums(int, bigint, bigint, int, bigint, int[], text[], int[], bigint[], int[], text[], bigint[], bigint[]) IS 'for the owner of a store: compares pages of its listing with the registry and the rows by sums over blocks of keys; says which blocks agree';
 
 -- Blocks that agreed, between others that did not.
-CREATE FUNCTION objectlink.pass_blocks(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_listed bigint) RETURNS text
+CREATE FUNCTION objectlink.pass_blocks(p_store int, p_epoch bigint, p_run bigint, p_range int, p_after text, p_reached text, p_listed bigint, p_bytes bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET lock_timeout = '250ms' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF (objectlink.run_under_way(p_store, p_epoch, p_run)).id IS NULL OR NOT objectlink.range_is_at(p_run, p_range, p_after) THEN
     RETURN 'stopped';
   END IF;
-  PERFORM objectlink.advance_range(p_run, p_range, p_reached, 0, p_listed, p_listed, 0, 0);
+  PERFORM objectlink.advance_range(p_run, p_range, p_reached, 0, p_listed, p_bytes, p_listed, 0, 0);
   RETURN (SELECT r.state FROM objectlink.run r WHERE r.id = p_run);
 END $$;
-COMMENT ON FUNCTION objectlink.pass_blocks(int, bigint, bigint, int, text, text, bigint) IS 'for the owner of a store: a range is compared up to a key, as compare_sums() has said';
+COMMENT ON FUNCTION objectlink.pass_blocks(int, bigint, bigint, int, text, text, bigint, bigint) IS 'for the owner of a store: a range is compared up to a key, as compare_sums() has said';

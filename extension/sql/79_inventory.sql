@@ -151,7 +151,7 @@ BEGIN
          count(*) FILTER (WHERE f.n IS NULL AND NOT f.linked AND NOT f.known AND NOT f.doubt) AS orphans,
          coalesce(sum(f.size) FILTER (WHERE f.n IS NULL AND NOT f.linked AND NOT f.known AND NOT f.doubt), 0) AS orphan_bytes,
          jsonb_agg(jsonb_build_object('key', f.key, 'size', f.size) ORDER BY f.key) FILTER (WHERE f.n IS NULL AND NOT f.linked AND NOT f.known AND NOT f.doubt) AS orphan_samples,
-         count(*) FILTER (WHERE f.n IS NULL AND NOT f.linked AND NOT f.known AND f.doubt) AS undecided, count(*) FILTER (WHERE f.listed) AS listed, count(*) AS compared
+         count(*) FILTER (WHERE f.n IS NULL AND NOT f.linked AND NOT f.known AND f.doubt) AS undecided, count(*) FILTER (WHERE f.listed) AS listed, coalesce(sum(f.size) FILTER (WHERE f.listed), 0) AS bytes, count(*) AS compared
     INTO v_page FROM fact f;
   UPDATE objectlink.inventory i
   SET rows = i.rows + v_page.rows, keys = i.keys + v_page.keys, matched = i.matched + v_page.matched, matched_bytes = i.matched_bytes + v_page.matched_bytes,
@@ -160,7 +160,7 @@ BEGIN
       samples = objectlink.first_samples(objectlink.first_samples(objectlink.first_samples(objectlink.first_samples(i.samples,
         'missing', v_page.missing_samples, i.samples_max), 'invalid', v_page.invalid_samples, i.samples_max), 'linked', v_page.linked_samples, i.samples_max), 'orphan', v_page.orphan_samples, i.samples_max)
   WHERE i.run_id = p_run.id;
-  PERFORM objectlink.advance_range(p_run.id, p_range, v_reached, 1, v_page.listed, v_page.compared, 0, v_page.undecided);
+  PERFORM objectlink.advance_range(p_run.id, p_range, v_reached, 1, v_page.listed, v_page.bytes::bigint, v_page.compared, 0, v_page.undecided);
   RETURN json_build_object('state', (SELECT r.state FROM objectlink.run r WHERE r.id = p_run.id), 'reached', v_reached, 'listed', v_page.listed,
     'compared', v_page.compared, 'undecided', v_page.undecided, 'looks', '[]'::json);
 END $$;

@@ -3,7 +3,7 @@
 CREATE VIEW objectlink.runs WITH (security_barrier) AS
 SELECT r.id, s.name AS store, r.mode, r.state, r.prefix, r.requested_by, r.queued_at, r.started_at, r.ended_at,
        r.listed, r.compared, r.undecided, r.repaired, r.found, r.error_class, r.error_code, r.error_message, r.pause_reason, r.call_id,
-       r.inventory, r.inventory_at, r.sample, r.notes
+       r.inventory, r.inventory_at, r.sample, r.notes, r.bytes
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 WHERE has_table_privilege('objectlink.object', 'SELECT')
    OR has_server_privilege((SELECT v.oid FROM objectlink.server v WHERE v.name = s.name), 'USAGE');
@@ -25,7 +25,8 @@ SELECT r.id AS run_id, s.name AS store, r.mode, r.state,
        e.expected, CASE WHEN e.expected > 0 THEN least(0.999, round(r.compared / e.expected::numeric, 3)) END AS share_done,
        r.inventory, c.files, c.files_read, r.sample,
        CASE WHEN r.state = 'running' AND r.listing <> 'collecting' AND r.compared < e.expected AND v.speed > 0
-            THEN date_trunc('second', clock_timestamp() + least((e.expected - r.compared) / v.speed, 1e9) * interval '1 second') + interval '1 second' END AS expected_end
+            THEN date_trunc('second', clock_timestamp() + least((e.expected - r.compared) / v.speed, 1e9) * interval '1 second') + interval '1 second' END AS expected_end,
+       r.bytes
 FROM objectlink.run r JOIN objectlink.store s ON s.id = r.store_id
 LEFT JOIN objectlink.collection c ON c.run_id = r.id AND NOT c.ended AND c.manifest_md5 IS NOT NULL
 CROSS JOIN LATERAL (SELECT ceil(coalesce(

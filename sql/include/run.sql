@@ -17,7 +17,7 @@ BEGIN
   SELECT * INTO v_run FROM objectlink.run WHERE state = 'running';
   RETURN objectlink.conclude_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), v_run.id, 0,
     (SELECT after_key FROM objectlink.run_range WHERE run_id = v_run.id), p_page ->> 'reached',
-    (p_page ->> 'listed')::bigint, (p_page ->> 'compared')::bigint, (p_page ->> 'undecided')::bigint,
+    (p_page ->> 'listed')::bigint, (p_page ->> 'bytes')::bigint, (p_page ->> 'compared')::bigint, (p_page ->> 'undecided')::bigint,
     (SELECT json_agg(l::jsonb || jsonb_build_object('sighting', p_sighting, 'request_id', 'req')
                      || CASE p_sighting WHEN 'other' THEN '{"size": 2, "etag": "\"seen\""}'::jsonb WHEN 'absent' THEN '{"size": null, "etag": null}' ELSE '{}' END) FROM json_array_elements(p_page -> 'looks') l));
 END $$;

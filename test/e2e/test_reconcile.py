@@ -54,6 +54,8 @@ def test_every_damage_is_found_and_nothing_else(stored):
                 ("a/11", "unreferenced"): "suspected", ("a/11x", "unregistered"): "open"}
     run = reconcile(pg, page_size=7)
     assert run.state == "done"
+    sizes = [entry["Size"] for entry in bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"] if not entry["Key"].startswith(".objectlink/")]
+    assert (run.listed, run.bytes) == (len(sizes), sum(sizes))
     assert findings(pg) == expected
     assert run.found == {"missing": 2, "corrupt": 2, "orphan": 3, "unreferenced": 1, "unregistered": 1}
     assert {key: state for key, state in pg.states().items() if state != "stored"} == {
