@@ -16,7 +16,7 @@ from listed_store import ListedStore, ListingServer
 from pgbench import run_pgbench
 from setting import raw_loop_seconds
 
-OBJECTS = 50_000
+OBJECTS = 200_000
 HEADS = 500
 FOREGROUND_KEYS = 3_000_000
 FOREGROUND_SECONDS = 8
