@@ -70,7 +70,7 @@ def test_several_ranges_tell_what_one_listing_would(stored, proxy):
     expected, count = strays(bucket, pg)
     assert len(expected) > 1200 and count > 2300
     proxy.forget()
-    run = reconcile(pg, page_size=2)
+    run = reconcile(pg, page_size=2, repair_limit_share=100)
     asked = listings(proxy)
     assert (run.state, run.notes) == ("done", None)
     assert told(pg) == expected
@@ -95,7 +95,7 @@ def test_a_killed_daemon_goes_on_in_every_range(stored, proxy):
     expected, count = strays(bucket, pg)
     proxy.forget()
     gate = proxy.hold(method="GET", query="max-keys=2&.*versions", own=None, skip=400)
-    run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 2)")
+    run = pg.value("SELECT objectlink.reconcile_storage('docs', page_size => 2, repair_limit_share => 100)")
     gate.wait_reached()
     stored.daemon.kill()
     gate.open()
