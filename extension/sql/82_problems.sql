@@ -54,7 +54,7 @@ SELECT CASE o.kind WHEN 'deletions wait' THEN 'warning' ELSE 'error' END AS seve
        format('%s objects; one of them: %s: %s', o.count, o.key, o.reason) AS detail, o.since,
        CASE o.kind WHEN 'deletions wait' THEN 'end the transactions that block them; the daemon tries again by itself'
                    WHEN 'deletions refused' THEN 'see objectlink.deletions; mend the rights in the store, the daemon tries again by itself'
-                   ELSE 'see objectlink.objects' END AS remedy
+                   ELSE format('bring them back under their keys, the next run sees it, or give them up by objectlink.purge_corrupt(); whose they are: SELECT * FROM objectlink.rows_of(%L, %L)', s.name, o.key) END AS remedy
 FROM (SELECT i.store_id,
              CASE i.state WHEN 'unlinked' THEN 'deletions wait' WHEN 'deleting' THEN 'deletions refused' ELSE 'objects ' || i.state END AS kind,
              count(*), min(i.since) AS since, min(i.key) AS key, (array_agg(i.last_error ORDER BY i.key))[1] AS reason
