@@ -49,6 +49,7 @@ SELECT id = :run FROM objectlink.next_run(daemon.store_id('docs'), daemon.epoch(
 SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, 0, '', 'a', '{a}', '{1}', '{""}', '{1}', 0, 1);
 SELECT objectlink.compare_page(daemon.store_id('docs'), daemon.epoch(daemon.store_id('docs')), :run, 0, 'a', NULL, '{b,c,d}', '{2,4,8}', '{"","",""}', '{1,1,1}', 0, 1);
 SELECT state, rows, keys, matched, matched_bytes, missing, invalid, linked, orphans, orphan_bytes FROM objectlink.inventories WHERE run_id = :run;
+SELECT listed, bytes FROM objectlink.runs WHERE id = :run;
 SELECT samples -> 'linked' AS linked, samples -> 'orphan' AS orphan, samples #> '{missing,1}' AS missing, jsonb_array_length(samples -> 'missing') AS all_missing
 FROM objectlink.inventories WHERE run_id = :run;
 DROP TABLE gallery;
