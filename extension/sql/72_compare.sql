@@ -343,8 +343,7 @@ BEGIN
   v_looks := ARRAY(SELECT l FROM json_populate_recordset(NULL::objectlink.sighted, p_looks) l ORDER BY l.key COLLATE "C");
   IF v_run.mode = 'report' THEN
     v_looks := objectlink.mark_within_limits(v_run, v_looks);
-  ELSIF v_run.mode = 'repair' AND NOT objectlink.repair_lets_pass(v_run, (
-    SELECT count(*) FROM unnest(v_looks) l WHERE objectlink.state_after_sighting(l.state, l.sighting) IN ('missing', 'corrupt'))) THEN
+  ELSIF v_run.mode = 'repair' AND NOT objectlink.repair_lets_pass(v_run, cardinality(objectlink.marks_of(v_looks))) THEN
     RETURN 'stopped';
   END IF;
   IF v_run.inventory IS NOT NULL THEN
